@@ -1,0 +1,25 @@
+//! stub
+use crate::{Consumer, Publisher, QueueName, Settings, StartError, Topology};
+use std::path::Path;
+use tokio_util::sync::CancellationToken;
+/// stub
+#[derive(Clone, Debug)]
+pub struct Broker;
+#[allow(missing_docs, clippy::todo)]
+impl Broker {
+    pub fn start(
+        _: &Path,
+        _: &Topology,
+        _: &Settings,
+        _: CancellationToken,
+    ) -> Result<Self, StartError> {
+        todo!()
+    }
+    pub fn publisher(&self) -> Publisher {
+        todo!()
+    }
+    pub fn consumer(&self, _: QueueName, _: u16) -> Consumer {
+        todo!()
+    }
+    pub async fn stopped(&self) {}
+}

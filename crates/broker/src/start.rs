@@ -1,0 +1,161 @@
+//! Starting a broker by its URL: the same two handles, whichever it is.
+
+use crate::{Consumer, Publisher, QueueName, Topology, amqp, embedded};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use tokio_util::sync::CancellationToken;
+
+/// Which broker, and where.
+#[derive(Clone, PartialEq, Eq)]
+pub enum BrokerUrl {
+    /// `amqp://user:password@host:port/vhost`: RabbitMQ.
+    Amqp(url::Url),
+    /// `embedded:PATH`: SQLite in this process, in the file PATH.
+    Embedded(PathBuf),
+}
+
+/// The bounds of a broker's client side (I8), each with the reason for its default.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How the program names itself on its connections, for the operator who looks at them.
+    pub program: String,
+    /// Publishing connections. One connection is bounded by one thread of the client library.
+    pub publish_connections: usize,
+    /// Channels in each, one task each.
+    pub channels_per_connection: usize,
+    /// Unconfirmed events in a channel: 32–128 is the knee, more only adds latency.
+    pub in_flight_max: usize,
+    /// Events waiting for room in a channel; above it the answer is "overloaded" at once.
+    pub waiting_max: usize,
+}
+
+impl Settings {
+    /// The settings measured to be at the knee of a quorum queue.
+    pub fn of(program: impl Into<String>) -> Self {
+        Self {
+            program: program.into(),
+            publish_connections: 2,
+            channels_per_connection: 2,
+            in_flight_max: 128,
+            waiting_max: 256,
+        }
+    }
+}
+
+/// Why a broker could not be started, in one sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The embedded broker's file cannot be used.
+    #[error("the embedded broker cannot use {path}: {why}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+    /// An exchange or queue exists with other arguments. It has to be deleted by hand: only a person can
+    /// tell whether something is still in it.
+    #[error("the broker's topology differs from what this program needs: {0}")]
+    Topology(String),
+    /// The URL names no broker we know.
+    #[error("{0} is not a broker URL: write amqp://user:password@host:5672/vhost or embedded:PATH")]
+    Url(String),
+}
+
+/// A broker, started. Cheap to clone.
+#[derive(Clone, Debug)]
+pub enum Broker {
+    /// RabbitMQ.
+    Amqp(amqp::Broker),
+    /// SQLite in this process.
+    Embedded(embedded::Broker),
+}
+
+impl Broker {
+    /// Starts the broker's client side; its tasks run until `stop` is cancelled and their work is done.
+    ///
+    /// A RabbitMQ that is away is not an error: it is connected to for ever, in the background.
+    pub fn start(
+        url: &BrokerUrl,
+        topology: &Topology,
+        settings: Settings,
+        stop: CancellationToken,
+    ) -> Result<Self, StartError> {
+        Ok(match url {
+            BrokerUrl::Amqp(url) => Self::Amqp(amqp::Broker::start(url, topology, settings, stop)),
+            BrokerUrl::Embedded(path) => {
+                Self::Embedded(embedded::Broker::start(path, topology, &settings, stop)?)
+            }
+        })
+    }
+
+    /// The publishing end.
+    pub fn publisher(&self) -> Publisher {
+        match self {
+            Self::Amqp(broker) => broker.publisher(),
+            Self::Embedded(broker) => broker.publisher(),
+        }
+    }
+
+    /// Starts to consume a queue with at most `prefetch` deliveries unsettled.
+    pub fn consumer(&self, queue: QueueName, prefetch: u16) -> Consumer {
+        match self {
+            Self::Amqp(broker) => broker.consumer(queue, prefetch),
+            Self::Embedded(broker) => broker.consumer(queue, prefetch),
+        }
+    }
+
+    /// Returns once a session has stood with the whole topology declared: the moment of readiness. Fails
+    /// where only a person can help.
+    pub async fn ready(&self) -> Result<(), StartError> {
+        match self {
+            Self::Amqp(broker) => broker.ready().await,
+            Self::Embedded(_) => Ok(()),
+        }
+    }
+
+    /// Returns when every task has ended after `stop`: publishes have their verdicts, endings are told.
+    pub async fn stopped(&self) {
+        match self {
+            Self::Amqp(broker) => broker.stopped().await,
+            Self::Embedded(broker) => broker.stopped().await,
+        }
+    }
+}
+
+impl FromStr for BrokerUrl {
+    type Err = StartError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The text itself may hold a password, so an error names the scheme alone (I9).
+        let scheme = text.split(':').next().unwrap_or_default();
+        match scheme {
+            "embedded" => Ok(Self::Embedded(PathBuf::from(&text["embedded:".len()..]))),
+            "amqp" => text
+                .parse()
+                .map(Self::Amqp)
+                .map_err(|_| StartError::Url("amqp:…".to_owned())),
+            other => Err(StartError::Url(format!("{other}:…"))),
+        }
+    }
+}
+
+impl fmt::Display for BrokerUrl {
+    /// The URL without its password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Amqp(url) => {
+                let (host, port) = (url.host_str().unwrap_or(""), url.port().unwrap_or(5672));
+                write!(f, "amqp://{}@{host}:{port}{}", url.username(), url.path())
+            }
+            Self::Embedded(path) => write!(f, "embedded:{}", path.display()),
+        }
+    }
+}
+
+impl fmt::Debug for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

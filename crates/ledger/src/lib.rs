@@ -1,0 +1,23 @@
+//! The business database: what has been applied, what it did, and what could not be.
+//!
+//! Only this crate says Postgres or Redis. The unique row of `processed_webhooks`, in the same
+//! transaction as the handler's writes, is the one authority on "applied"; Redis is a hint that saves
+//! work ([`Recall`], I4). It never talks to the broker. Start with [`Ledger::commit`].
+
+mod applied;
+mod claim;
+mod dead_letter;
+mod effect;
+mod postgres;
+mod seam;
+mod sqlite;
+mod start;
+
+pub use applied::{Applied, Candidate, Verdict};
+pub use claim::{Claimed, Recall};
+pub use dead_letter::DeadLetter;
+pub use effect::{OrderChange, Payment};
+pub use postgres::PostgresLedger;
+pub use seam::{Found, Handler, Ledger, Transaction};
+pub use sqlite::SqliteLedger;
+pub use start::{LedgerUrl, RecallUrl, StartError};

@@ -1,0 +1,9 @@
+//! What a fault is, and how long to wait: pure, with time and randomness passed in (I10).
+//!
+//! Nothing here does I/O. Start with [`Fault`]: whose fault something is decides everything after it.
+
+mod backoff;
+mod fault;
+
+pub use backoff::{Backoff, RETRY_DELAYS, retry_delay};
+pub use fault::{Class, Fault, Reason};
