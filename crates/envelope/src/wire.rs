@@ -4,8 +4,8 @@
 //! it as JSON. Both therefore carry exactly the same.
 
 use crate::{
-    Attempt, ContentType, DeadLetterNote, Envelope, ErrorText, EventId, SignatureDigest,
-    SourceName, TraceParent, UnixMicros, UnixSeconds,
+    Attempt, ContentType, DeadLetterNote, Envelope, ErrorText, SignatureDigest, SourceName,
+    TraceParent, UnixMicros, UnixSeconds,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -204,6 +204,7 @@ fn note(wire: &Wire) -> Option<DeadLetterNote> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::EventId;
     use proptest::prelude::*;
 
     fn sample() -> Envelope {

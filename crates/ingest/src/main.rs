@@ -1,1 +1,100 @@
-fn main() {}
+//! `spillway-ingest`: the door of a cluster.
+
+use anyhow::Context;
+use broker::{Broker, BrokerUrl, Settings};
+use clap::Parser;
+use ingest::{Door, Events, Room};
+use ops::config::{self, Config};
+use ops::{Health, admin, listen, stop_signal, telemetry};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+/// Receives signed webhooks and stores each on the broker before it answers 200.
+#[derive(Debug, Parser)]
+#[command(name = "spillway-ingest", version)]
+struct Arguments {
+    /// The configuration file (TOML).
+    #[arg(long, env = "SPILLWAY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where webhooks arrive; overrides [ingest] listen.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Health and metrics; overrides [ingest] admin_listen.
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
+    /// Validates the configuration and exits.
+    #[arg(long)]
+    check: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let mut config = config::load(arguments.config.as_deref())?;
+    config.ingest.listen = arguments.listen.unwrap_or(config.ingest.listen);
+    config.ingest.admin_listen = arguments.admin_listen.unwrap_or(config.ingest.admin_listen);
+    let sources = config::read_sources(&config)?;
+    let url = broker_url(&config)?;
+    if arguments.check {
+        println!("the configuration is valid");
+        return Ok(());
+    }
+    telemetry::start_logging(config.log.format);
+    run(config, sources, url).await
+}
+
+fn broker_url(config: &Config) -> anyhow::Result<BrokerUrl> {
+    let url = config
+        .broker
+        .url
+        .as_deref()
+        .context("no broker: set SPILLWAY_BROKER_URL or [broker] url")?;
+    Ok(url.parse()?)
+}
+
+async fn run(config: Config, sources: config::Sources, url: BrokerUrl) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    let registry = telemetry::registry("ingest")?;
+    let events = Events::register(&registry, sources.keys())?;
+    let public = listen(config.ingest.listen, "webhooks")?;
+    let admin = listen(config.ingest.admin_listen, "health and metrics")?;
+
+    let last = CancellationToken::new();
+    let health = Health::default();
+    let admin = tokio::spawn(admin::serve(admin, registry, health.clone(), last.clone()));
+    let broker = Broker::start(
+        &url,
+        &config::topology(&config),
+        Settings::of("spillway-ingest"),
+        last.clone(),
+    )?;
+    info!("publishing to {url}");
+
+    let (publisher, bounds) = (broker.publisher(), config.ingest.clone());
+    info!("webhooks arrive at http://{}", public.local_addr()?);
+    let door = Arc::new(Door {
+        sources,
+        publisher,
+        room: Room::new(&bounds),
+        bounds,
+        events,
+    });
+    let serving = tokio::spawn(ingest::serve(public, door, stop.clone()));
+    tokio::select! {
+        ready = broker.ready() => ready?,
+        () = stop.cancelled() => {}
+    }
+    health.set_ready(!stop.is_cancelled());
+    stop.cancelled().await;
+    health.set_ready(false);
+
+    // In-flight requests first, with their confirms; the broker's end and the admin port last.
+    serving.await?;
+    last.cancel();
+    broker.stopped().await;
+    admin.await?;
+    Ok(())
+}

@@ -1,1 +1,14 @@
+//! What every program shares with its operator: config, logs, metrics, health, shutdown.
+//!
+//! It never handles an event. Start with [`config::Config`].
 
+pub mod admin;
+pub mod config;
+mod health;
+mod listen;
+mod shutdown;
+pub mod telemetry;
+
+pub use health::Health;
+pub use listen::{ListenError, listen};
+pub use shutdown::stop_signal;

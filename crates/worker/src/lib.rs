@@ -1,1 +1,18 @@
+//! The worker: takes events off one pipeline's queue and applies each once in effect.
+//!
+//! It never answers a sender and never decides what "applied" means: the ledger's commit does (I2). Start
+//! with `process.rs`: one batch of deliveries on one screen.
 
+mod claim;
+mod collapse;
+mod commit;
+mod disposition;
+mod events;
+pub mod handlers;
+mod intake;
+mod process;
+mod run;
+mod settle;
+
+pub use events::Events;
+pub use run::{Bounds, Worker};

@@ -1,0 +1,257 @@
+//! One connection from its opening to its end. A session is never repaired, only replaced.
+
+use super::declare;
+use crate::{Settings, StartError, Topology};
+use futures_util::StreamExt;
+use lapin::uri::AMQPUri;
+use lapin::{Channel, Connection, ConnectionProperties, Event};
+use resilience::Backoff;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Bounds every step that opens something. A frozen broker accepts the TCP connection and then says
+/// nothing for ever; ten seconds is far above any handshake that will still succeed.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bounds a close. A blocked connection does not even write its close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A peer that is silent for two heartbeats is gone: 20 s instead of the server's default of two minutes.
+const HEARTBEAT_SECONDS: u16 = 10;
+
+/// Everything needed to open a session.
+#[derive(Debug)]
+pub(super) struct Link {
+    uri: AMQPUri,
+    pub(super) topology: Topology,
+    pub(super) settings: Settings,
+    pub(super) stop: CancellationToken,
+    readiness: Readiness,
+    epochs: AtomicU64,
+}
+
+/// An open connection with the topology declared on it.
+pub(super) struct Session {
+    connection: Connection,
+    /// Which session this is, for the log.
+    pub(super) epoch: u64,
+    /// What the broker lets us do.
+    pub(super) condition: watch::Receiver<Condition>,
+    ended: CancellationToken,
+}
+
+/// What the broker lets a connection do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    /// Everything.
+    Open,
+    /// Nothing: it reads nothing from us until its alarm is over.
+    Blocked,
+}
+
+/// Why no session stands.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OpenError {
+    /// The broker is away, or will be understood again later.
+    #[error("{0}")]
+    Away(String),
+    /// Only a person can help.
+    #[error("{0}")]
+    Topology(String),
+}
+
+/// Whether a session has ever stood.
+#[derive(Clone, Debug)]
+pub(super) struct Readiness(watch::Sender<Start>);
+
+#[derive(Clone, Debug)]
+enum Start {
+    Waiting,
+    Stood,
+    Hopeless(String),
+}
+
+impl Default for Readiness {
+    fn default() -> Self {
+        Self(watch::Sender::new(Start::Waiting))
+    }
+}
+
+impl Readiness {
+    pub(super) async fn wait(&self) -> Result<(), StartError> {
+        let mut start = self.0.subscribe();
+        let settled = start
+            .wait_for(|start| !matches!(start, Start::Waiting))
+            .await;
+        match settled.as_deref() {
+            Ok(Start::Hopeless(why)) => Err(StartError::Topology(why.clone())),
+            Ok(Start::Waiting | Start::Stood) | Err(_) => Ok(()),
+        }
+    }
+
+    fn note<T>(&self, opened: &Result<T, OpenError>) {
+        match opened {
+            Ok(_) => self.0.send_replace(Start::Stood),
+            // Only before the first session: later, ingest answers 503 and an operator is at work.
+            Err(OpenError::Topology(why)) if matches!(*self.0.borrow(), Start::Waiting) => {
+                self.0.send_replace(Start::Hopeless(why.clone()))
+            }
+            Err(OpenError::Topology(_) | OpenError::Away(_)) => return,
+        };
+    }
+}
+
+impl Link {
+    pub(super) fn new(
+        url: &url::Url,
+        topology: &Topology,
+        settings: Settings,
+        stop: CancellationToken,
+        readiness: Readiness,
+    ) -> Self {
+        // The URL was parsed once already; what this parser refuses on top is a scheme we do not offer.
+        let mut uri: AMQPUri = url.as_str().parse().unwrap_or_default();
+        uri.query.heartbeat = uri.query.heartbeat.or(Some(HEARTBEAT_SECONDS));
+        uri.query.connection_timeout = uri
+            .query
+            .connection_timeout
+            .or(Some(OPEN_TIMEOUT.as_millis() as u64));
+        Self {
+            uri,
+            topology: topology.clone(),
+            settings,
+            stop,
+            readiness,
+            epochs: AtomicU64::new(1),
+        }
+    }
+
+    /// Opens sessions one after the other for ever, gives each to `work`, and waits between failures with
+    /// full jitter. While none stands, `meanwhile` runs.
+    ///
+    /// Ends when `work` says so or when we are stopping and no session stands.
+    pub(super) async fn keep_open<W: SessionWork>(&self, purpose: &str, work: &mut W) {
+        let mut failures = 0;
+        while !self.stop.is_cancelled() {
+            let opened = tokio::select! {
+                opened = self.open(purpose) => opened,
+                () = self.stop.cancelled() => return,
+                () = work.meanwhile() => return,
+            };
+            self.readiness.note(&opened);
+            match opened {
+                Ok(session) => {
+                    info!(
+                        epoch = session.epoch,
+                        "connected to the broker for {purpose}"
+                    );
+                    let done = work.run(&session).await;
+                    session.close().await;
+                    if done {
+                        return;
+                    }
+                    failures = 0;
+                    warn!(
+                        epoch = session.epoch,
+                        "lost the broker for {purpose}, connecting again"
+                    );
+                }
+                Err(why) => warn!("cannot reach the broker for {purpose}: {why}"),
+            }
+            let wait = Backoff::RECONNECT.wait(failures, fastrand::f64());
+            failures += 1;
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.stop.cancelled() => return,
+                () = work.meanwhile() => return,
+            }
+        }
+    }
+
+    async fn open(&self, purpose: &str) -> Result<Session, OpenError> {
+        let name = format!("{} {purpose}", self.settings.program);
+        // No auto-recovery: its retries run out in silence, and its channels outlive their delivery tags.
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let connecting = Connection::connect_uri(self.uri.clone(), properties);
+        let connection = bounded("connecting", connecting).await?;
+        let (condition, ended) = watch_events(&connection);
+        let epoch = self.epochs.fetch_add(1, Ordering::Relaxed);
+        let session = Session {
+            connection,
+            epoch,
+            condition,
+            ended,
+        };
+        declare::topology(&session, &self.topology).await?;
+        Ok(session)
+    }
+}
+
+/// What a session is for.
+pub(super) trait SessionWork {
+    /// Uses a session until it ends or the work does; true when no further session is wanted.
+    fn run(&mut self, session: &Session) -> impl Future<Output = bool> + Send;
+
+    /// Runs while no session stands; returns only when no session is wanted any more.
+    fn meanwhile(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+impl Session {
+    pub(super) async fn channel(&self) -> Result<Channel, OpenError> {
+        bounded("opening a channel", self.connection.create_channel()).await
+    }
+
+    /// Returns when the connection has ended, for whatever reason.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    async fn close(&self) {
+        let closing = self.connection.close(200, "done".into());
+        // A close that fails or times out leaves nothing behind but a socket that the broker drops.
+        let _ = timeout(CLOSE_TIMEOUT, closing).await;
+    }
+}
+
+/// Waits for a step of the protocol, but not for ever.
+pub(super) async fn bounded<T>(
+    step: &str,
+    work: impl Future<Output = Result<T, lapin::Error>>,
+) -> Result<T, OpenError> {
+    match timeout(OPEN_TIMEOUT, work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(why)) => Err(OpenError::Away(format!("{step}: {why}"))),
+        Err(_) => Err(OpenError::Away(format!(
+            "{step}: no answer for {OPEN_TIMEOUT:?}"
+        ))),
+    }
+}
+
+fn watch_events(connection: &Connection) -> (watch::Receiver<Condition>, CancellationToken) {
+    let mut events = Box::pin(connection.events_listener());
+    let (condition, watched) = watch::channel(Condition::Open);
+    let ended = CancellationToken::new();
+    let guard = ended.clone().drop_guard();
+    tokio::spawn(async move {
+        while let Some(event) = events.next().await {
+            match event {
+                Event::ConnectionBlocked(reason) => {
+                    warn!("the broker blocks publishers: {reason}");
+                    condition.send_replace(Condition::Blocked);
+                }
+                Event::ConnectionUnblocked => {
+                    info!("the broker takes events again");
+                    condition.send_replace(Condition::Open);
+                }
+                Event::Error(_) => break,
+                // Only a connection without confirms needs to heed flow; the rest says nothing new.
+                _ => {}
+            }
+        }
+        drop(guard);
+    });
+    (watched, ended)
+}

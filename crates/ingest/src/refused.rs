@@ -1,0 +1,164 @@
+//! Why a request is not taken: the status it gets, the word in the metrics, the sentence for its sender.
+
+use broker::PublishError;
+use hyper::StatusCode;
+use signing::Refusal;
+
+/// A request that is not taken. Nothing of it has been kept, except where it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// A header of the scheme is missing, empty, doubled, oversize or not what it should be.
+    Malformed {
+        header: &'static str,
+        problem: &'static str,
+    },
+    /// The body ended before it was complete, or its framing is broken.
+    BrokenBody,
+    /// The signature does not match, or its timestamp is too far from now. The sender is not told which.
+    Forbidden,
+    /// There is no such source.
+    UnknownSource,
+    /// Not a POST.
+    Method,
+    /// The body took too long.
+    TooSlow,
+    /// The body is too large.
+    TooLarge,
+    /// The body is compressed: the signature covers the bytes as sent, and nobody downstream unpacks them.
+    Encoding,
+    /// The broker has not confirmed the event. It may be stored all the same.
+    Unconfirmed(PublishError),
+    /// More is in flight than fits.
+    Overloaded,
+    /// A defect of ours.
+    Defect,
+}
+
+/// Every word of the label `outcome`; the first is for a request that is taken.
+pub(crate) const OUTCOMES: [&str; 13] = [
+    "queued",
+    "malformed",
+    "broken_body",
+    "forbidden",
+    "unknown_source",
+    "method",
+    "too_slow",
+    "too_large",
+    "encoding",
+    "broker_away",
+    "broker_refused",
+    "overloaded",
+    "defect",
+];
+
+impl Refused {
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed { .. } | Self::BrokenBody => StatusCode::BAD_REQUEST,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::UnknownSource => StatusCode::NOT_FOUND,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unconfirmed(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Defect => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    pub(crate) fn outcome(self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "malformed",
+            Self::BrokenBody => "broken_body",
+            Self::Forbidden => "forbidden",
+            Self::UnknownSource => "unknown_source",
+            Self::Method => "method",
+            Self::TooSlow => "too_slow",
+            Self::TooLarge => "too_large",
+            Self::Encoding => "encoding",
+            Self::Unconfirmed(why) => match why {
+                PublishError::Away | PublishError::Blocked | PublishError::NoVerdict => {
+                    "broker_away"
+                }
+                PublishError::Refused | PublishError::Unroutable => "broker_refused",
+                PublishError::Overloaded => "overloaded",
+            },
+            Self::Overloaded => "overloaded",
+            Self::Defect => "defect",
+        }
+    }
+
+    /// What the sender reads: enough to mend its request, nothing that helps to forge one.
+    pub(crate) fn detail(self) -> String {
+        match self {
+            Self::Malformed { header, problem } => format!("The header {header} {problem}."),
+            Self::BrokenBody => "The body ended before it was complete.".into(),
+            Self::Forbidden => "The signature or its timestamp is not valid.".into(),
+            Self::UnknownSource => "There is no such source.".into(),
+            Self::Method => "Webhooks are sent with POST.".into(),
+            Self::TooSlow => "The body took too long to arrive.".into(),
+            Self::TooLarge => "The body is too large.".into(),
+            Self::Encoding => "Send the body without a content encoding.".into(),
+            Self::Unconfirmed(_) | Self::Overloaded => {
+                "The event could not be stored in time. Send it again with the same event id."
+                    .into()
+            }
+            Self::Defect => {
+                "Something is wrong on our side. Send the event again with the same id.".into()
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Malformed { header, problem } => Self::Malformed { header, problem },
+            Refusal::Signature | Refusal::Stale => Self::Forbidden,
+        }
+    }
+}
+
+impl From<PublishError> for Refused {
+    fn from(why: PublishError) -> Self {
+        Self::Unconfirmed(why)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_word_of_the_list() {
+        let unconfirmed = [
+            PublishError::Away,
+            PublishError::Blocked,
+            PublishError::Refused,
+            PublishError::Unroutable,
+            PublishError::NoVerdict,
+            PublishError::Overloaded,
+        ];
+        let others = [
+            Refused::Malformed {
+                header: "x",
+                problem: "y",
+            },
+            Refused::BrokenBody,
+            Refused::Forbidden,
+            Refused::UnknownSource,
+            Refused::Method,
+            Refused::TooSlow,
+            Refused::TooLarge,
+            Refused::Encoding,
+            Refused::Overloaded,
+            Refused::Defect,
+        ];
+        for refused in others
+            .into_iter()
+            .chain(unconfirmed.map(Refused::Unconfirmed))
+        {
+            assert!(OUTCOMES.contains(&refused.outcome()), "{refused:?}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Reads the configuration and checks what the types cannot.
+
+use super::{Config, PipelineConfig};
+use confique::Config as _;
+use std::fmt;
+use std::path::Path;
+
+/// Everything that is wrong with a configuration, at once.
+#[derive(Debug, thiserror::Error)]
+pub struct ConfigError(pub Vec<Problem>);
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The key, as in the file.
+    pub key: String,
+    /// The rule it breaks, with an example.
+    pub rule: String,
+}
+
+impl Problem {
+    /// A problem with a key.
+    pub fn new(key: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            rule: rule.into(),
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration cannot be used:")?;
+        self.0
+            .iter()
+            .try_for_each(|problem| write!(f, "\n  {}: {}", problem.key, problem.rule))
+    }
+}
+
+/// Reads the file, where there is one, and the environment over it.
+///
+/// # Errors
+/// A file that cannot be read, and every key that breaks its rule.
+pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
+    let mut sources = Config::builder().env();
+    if let Some(path) = file {
+        if !path.is_file() {
+            let rule = format!("there is no file {}", path.display());
+            return Err(ConfigError(vec![Problem::new("--config", rule)]));
+        }
+        sources = sources.file(path);
+    }
+    let unreadable = |why: confique::Error| ConfigError(vec![Problem::new("config", chain(&why))]);
+    let mut config = sources.load().map_err(unreadable)?;
+    if config.pipelines.is_empty() {
+        let payments = "payments".parse().expect("a name of ours");
+        config.pipelines.insert(payments, PipelineConfig::default());
+    }
+    let problems = check(&config);
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigError(problems))
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", chain(source)),
+        None => error.to_string(),
+    }
+}
+
+fn check(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut positive = |key: &str, value: usize| {
+        if value == 0 {
+            problems.push(Problem::new(key, "must be at least 1"));
+        }
+    };
+    positive("ingest.body_max_bytes", config.ingest.body_max_bytes);
+    positive("ingest.connections_max", config.ingest.connections_max);
+    positive("ingest.requests_max", config.ingest.requests_max);
+    positive("worker.prefetch", config.worker.prefetch.into());
+    positive("worker.batch_max", config.worker.batch_max);
+    if config.worker.prefetch > 2000 {
+        problems.push(Problem::new(
+            "worker.prefetch",
+            "must be at most 2000, RabbitMQ's limit on quorum queues",
+        ));
+    }
+    for (name, source) in &config.sources {
+        if source.secrets.is_empty() {
+            let rule = "must name at least one secret, such as [\"env:STRIPE_SECRET\"]";
+            problems.push(Problem::new(format!("sources.{name}.secrets"), rule));
+        }
+    }
+    for (name, pipeline) in &config.pipelines {
+        let invalid = |source: &&String| {
+            source.as_str() != "*" && source.parse::<envelope::SourceName>().is_err()
+        };
+        for source in pipeline.sources.iter().filter(invalid) {
+            let rule = format!("{source:?} is not a source name (a-z, 0-9, '-') or \"*\"");
+            problems.push(Problem::new(format!("pipelines.{name}.sources"), rule));
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn load_text(text: &str) -> Result<Config, ConfigError> {
+        let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        load(Some(file.path()))
+    }
+
+    #[test]
+    fn without_a_file_every_default_holds() {
+        let config = load_text("").unwrap();
+        assert_eq!(config.ingest.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(
+            config
+                .pipelines
+                .keys()
+                .map(|name| name.as_str())
+                .collect::<Vec<_>>(),
+            ["payments"]
+        );
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let text = "[ingest]\nrequests_max = 0\n[worker]\nprefetch = 5000\n[sources.a]\nsecrets = []\n\
+                    [pipelines.p]\nsources = [\"A.b\"]\n";
+        let keys: Vec<_> = load_text(text)
+            .unwrap_err()
+            .0
+            .into_iter()
+            .map(|problem| problem.key)
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                "ingest.requests_max",
+                "worker.prefetch",
+                "sources.a.secrets",
+                "pipelines.p.sources"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_of_a_source_is_an_error() {
+        let error = load_text("[sources.a]\nsecret = \"env:A\"\n")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("secret"), "{error}");
+    }
+}

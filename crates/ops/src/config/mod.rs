@@ -1,0 +1,203 @@
+//! Configuration: one TOML file, environment over file, flags over both.
+//!
+//! Every bound is here with its reason (I8). Secrets are references, never values: `env:NAME` or
+//! `file:PATH`.
+
+mod load;
+mod secrets;
+mod topology;
+
+use confique::Config as Confique;
+use envelope::{PipelineName, SourceName};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+pub use load::{ConfigError, Problem, load};
+pub use secrets::{SecretRef, Sources, WEBHOOK_SECRET, read_sources};
+pub use topology::topology;
+
+/// The whole configuration of any program.
+#[derive(Clone, Debug, Confique)]
+pub struct Config {
+    /// The queue between ingest and worker.
+    #[config(nested)]
+    pub broker: BrokerConfig,
+    /// The business database.
+    #[config(nested)]
+    pub ledger: LedgerConfig,
+    /// The cache of claims; optional.
+    #[config(nested)]
+    pub recall: RecallConfig,
+    /// The door.
+    #[config(nested)]
+    pub ingest: IngestConfig,
+    /// The worker.
+    #[config(nested)]
+    pub worker: WorkerConfig,
+    /// Logs.
+    #[config(nested)]
+    pub log: LogConfig,
+    /// Who may send: `[sources.NAME]`, reached at `/webhooks/NAME`.
+    #[config(default = {})]
+    pub sources: BTreeMap<SourceName, SourceConfig>,
+    /// What is done with events: `[pipelines.NAME]`. None means one named `payments` for every source.
+    #[config(default = {})]
+    pub pipelines: BTreeMap<PipelineName, PipelineConfig>,
+}
+
+/// `[broker]`
+#[derive(Clone, Debug, Confique)]
+pub struct BrokerConfig {
+    /// `amqp://user:password@host:5672/vhost`, or `embedded:PATH`.
+    #[config(env = "SPILLWAY_BROKER_URL")]
+    pub url: Option<String>,
+}
+
+/// `[ledger]`
+#[derive(Clone, Debug, Confique)]
+pub struct LedgerConfig {
+    /// `postgres://user:password@host:5432/database`, or `sqlite:PATH`.
+    #[config(env = "SPILLWAY_LEDGER_URL")]
+    pub url: Option<String>,
+}
+
+/// `[recall]`
+#[derive(Clone, Debug, Confique)]
+pub struct RecallConfig {
+    /// `redis://host:6379`. Without it duplicates meet at the ledger's unique row: correct, and slower
+    /// in a storm.
+    #[config(env = "SPILLWAY_RECALL_URL")]
+    pub url: Option<String>,
+}
+
+/// `[ingest]`
+#[derive(Clone, Debug, Confique)]
+pub struct IngestConfig {
+    /// Where webhooks arrive.
+    #[config(default = "127.0.0.1:8080", env = "SPILLWAY_INGEST_LISTEN")]
+    pub listen: SocketAddr,
+    /// Health and metrics.
+    #[config(default = "127.0.0.1:9081", env = "SPILLWAY_INGEST_ADMIN_LISTEN")]
+    pub admin_listen: SocketAddr,
+    /// From the last byte of the body to the answer. Senders are promised under one second; the rest is
+    /// for the network.
+    #[config(default = "800ms", deserialize_with = humantime_serde::deserialize)]
+    pub answer_deadline: Duration,
+    /// The largest body. Providers stay under 256 KiB; the broker's own limit is 16 MiB.
+    #[config(default = 1_048_576)]
+    pub body_max_bytes: usize,
+    /// From accepting a connection, or the last answer on it, to the end of a request's head.
+    #[config(default = "5s", deserialize_with = humantime_serde::deserialize)]
+    pub header_read_timeout: Duration,
+    /// From the head to the last byte of the body.
+    #[config(default = "10s", deserialize_with = humantime_serde::deserialize)]
+    pub body_read_timeout: Duration,
+    /// Open connections; above it the kernel's backlog waits.
+    #[config(default = 8192)]
+    pub connections_max: usize,
+    /// Requests being answered; above it 503 at once. Four channels confirm 512 at a time, and as many
+    /// again may wait within the deadline.
+    #[config(default = 2048)]
+    pub requests_max: usize,
+    /// Body bytes being held; above it 503 at once.
+    #[config(default = 67_108_864)]
+    pub bytes_in_flight_max: usize,
+    /// How long a stop waits for requests in flight.
+    #[config(default = "10s", deserialize_with = humantime_serde::deserialize)]
+    pub drain_timeout: Duration,
+}
+
+/// `[worker]`
+#[derive(Clone, Debug, Confique)]
+pub struct WorkerConfig {
+    /// Health and metrics; port 0 takes any free one.
+    #[config(default = "127.0.0.1:9082", env = "SPILLWAY_WORKER_ADMIN_LISTEN")]
+    pub admin_listen: SocketAddr,
+    /// Which pipeline this worker runs; needed only where there are several.
+    #[config(env = "SPILLWAY_WORKER_PIPELINE")]
+    pub pipeline: Option<PipelineName>,
+    /// Deliveries in hand. RabbitMQ caps it at 2,000 on quorum queues; two batches keep the next one
+    /// ready while one commits.
+    #[config(default = 512)]
+    pub prefetch: u16,
+    /// Events in one transaction. Measured: 128 rows a statement are as fast as 512, within a third.
+    #[config(default = 256)]
+    pub batch_max: usize,
+    /// How long a stop waits for the batch in hand.
+    #[config(default = "20s", deserialize_with = humantime_serde::deserialize)]
+    pub drain_timeout: Duration,
+}
+
+/// `[log]`
+#[derive(Clone, Copy, Debug, Confique)]
+pub struct LogConfig {
+    /// `text` for people, `json` for machines.
+    #[config(default = "text", env = "SPILLWAY_LOG_FORMAT")]
+    pub format: LogFormat,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// `[sources.NAME]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// How it signs.
+    #[serde(default)]
+    pub scheme: SchemeName,
+    /// What it signs with; any of them verifies, so that a secret can be rotated.
+    pub secrets: Vec<SecretRef>,
+}
+
+/// The signature schemes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SchemeName {
+    /// `X-Event-Id`, `X-Timestamp`, `X-Signature: sha256=…`.
+    #[default]
+    Spillway,
+}
+
+/// `[pipelines.NAME]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineConfig {
+    /// Whose events it takes; `*` is every source.
+    #[serde(default = "every_source")]
+    pub sources: Vec<String>,
+    /// What it does with them.
+    #[serde(default)]
+    pub handler: HandlerName,
+}
+
+/// The built-in handlers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HandlerName {
+    /// Appends to `payments`, folds into `orders`.
+    #[default]
+    Payments,
+}
+
+fn every_source() -> Vec<String> {
+    vec!["*".to_owned()]
+}
+
+impl Default for PipelineConfig {
+    fn default() -> Self {
+        Self {
+            sources: every_source(),
+            handler: HandlerName::default(),
+        }
+    }
+}

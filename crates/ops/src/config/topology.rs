@@ -1,0 +1,29 @@
+//! The topology a configuration asks for. Every program declares the same.
+
+use super::Config;
+use broker::{Journal, Pipeline, SourceFilter, Topology};
+
+/// Exchanges, queues and bindings for the pipelines of this configuration.
+pub fn topology(config: &Config) -> Topology {
+    let pipelines = config.pipelines.iter().map(|(name, pipeline)| Pipeline {
+        name: name.clone(),
+        sources: filter(&pipeline.sources),
+    });
+    Topology {
+        pipelines: pipelines.collect(),
+        journal: Some(Journal::default()),
+    }
+}
+
+fn filter(sources: &[String]) -> SourceFilter {
+    if sources.iter().any(|source| source == "*") {
+        return SourceFilter::All;
+    }
+    // Names were checked when the configuration was loaded.
+    SourceFilter::Only(
+        sources
+            .iter()
+            .filter_map(|source| source.parse().ok())
+            .collect(),
+    )
+}

@@ -1,0 +1,3 @@
+//! The signature schemes, one file each.
+
+pub mod spillway;

@@ -1,0 +1,132 @@
+//! The one transaction, and what to do when it fails.
+
+use crate::collapse::{Group, Member};
+use crate::disposition::{Settlement, after_fault, after_verdict};
+use crate::run::Worker;
+use ledger::{Candidate, Handler, Ledger, Verdict};
+use resilience::{Backoff, Class, Fault};
+use std::time::Duration;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// Immediate tries after two writers met; a deadlock's loser wins the next time.
+const CONTENTION_TRIES: u32 = 3;
+/// The bound of the wait before such a try.
+const CONTENTION_BACKOFF: Backoff = Backoff {
+    base: Duration::from_millis(10),
+    cap: Duration::from_millis(100),
+};
+
+/// What became of one candidate.
+type Outcome = Result<Verdict, Fault>;
+
+impl<L: Ledger, H: Handler> Worker<L, H> {
+    /// Commits the groups' leaders and decides every member's ending.
+    pub(crate) async fn commit(
+        &self,
+        groups: Vec<Group<H::Effect>>,
+        stop: &CancellationToken,
+    ) -> Vec<Settlement> {
+        let (candidates, members): (Vec<_>, Vec<_>) = groups
+            .into_iter()
+            .map(|group| (group.candidate, group.members))
+            .unzip();
+        let outcomes = self.outcomes(&candidates, stop).await;
+        outcomes
+            .into_iter()
+            .zip(members)
+            .flat_map(|(outcome, members)| settlements(&outcome, members))
+            .collect()
+    }
+
+    /// One transaction for all; one each where a fault of a single event spoils it for the others (I6).
+    async fn outcomes(
+        &self,
+        batch: &[Candidate<H::Effect>],
+        stop: &CancellationToken,
+    ) -> Vec<Outcome> {
+        match self.try_until_decided(batch, stop).await {
+            Ok(verdicts) => verdicts.into_iter().map(Ok).collect(),
+            Err(fault) => match fault.class {
+                Class::Passing | Class::Poison if batch.len() > 1 => {
+                    self.one_by_one(batch, stop).await
+                }
+                Class::Ours | Class::Contention | Class::Passing | Class::Poison => {
+                    vec![Err(fault); batch.len()]
+                }
+            },
+        }
+    }
+
+    async fn one_by_one(
+        &self,
+        batch: &[Candidate<H::Effect>],
+        stop: &CancellationToken,
+    ) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for candidate in batch {
+            let verdict = self
+                .try_until_decided(std::slice::from_ref(candidate), stop)
+                .await;
+            outcomes.push(verdict.and_then(|verdicts| {
+                verdicts
+                    .first()
+                    .copied()
+                    .ok_or_else(|| Fault::ours("the ledger gave no verdict"))
+            }));
+        }
+        outcomes
+    }
+
+    /// Waits out a ledger that is away for as long as it takes, with the batch in hand: nothing else could
+    /// be done with the next one either, and the prefetch bounds what is held. Spends no attempt (I11).
+    async fn try_until_decided(
+        &self,
+        batch: &[Candidate<H::Effect>],
+        stop: &CancellationToken,
+    ) -> Result<Vec<Verdict>, Fault> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mut outages, mut contentions) = (0, 0);
+        loop {
+            let fault = match self.ledger.commit(&self.handler, batch).await {
+                Ok(verdicts) => return Ok(verdicts),
+                Err(fault) => fault,
+            };
+            self.events.ledger_fault(&fault);
+            let wait = match fault.class {
+                Class::Ours => {
+                    outages += 1;
+                    Backoff::RECONNECT.wait(outages - 1, fastrand::f64())
+                }
+                Class::Contention if contentions < CONTENTION_TRIES => {
+                    contentions += 1;
+                    CONTENTION_BACKOFF.wait(contentions - 1, fastrand::f64())
+                }
+                Class::Contention | Class::Passing | Class::Poison => return Err(fault),
+            };
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = stop.cancelled() => return Err(fault),
+            }
+        }
+    }
+}
+
+fn settlements(outcome: &Outcome, members: Vec<Member>) -> Vec<Settlement> {
+    let decide = |member: &Member| match outcome {
+        Ok(verdict) => after_verdict(*verdict, member.relation),
+        Err(fault) => after_fault(
+            fault.clone(),
+            member.relation,
+            member.held.envelope.attempt.number(),
+        ),
+    };
+    let settle = |member: Member| Settlement {
+        disposition: decide(&member),
+        key: member.key,
+        held: member.held,
+    };
+    members.into_iter().map(settle).collect()
+}

@@ -1,0 +1,3 @@
+//! The built-in handlers.
+
+pub mod payments;

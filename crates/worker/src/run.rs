@@ -1,0 +1,103 @@
+//! The loop: take what is there, process it, until told to stop.
+
+use crate::events::Events;
+use crate::settle::Outbox;
+use broker::{Consumer, Publisher};
+use envelope::{PipelineName, UnixMicros};
+use ledger::{Handler, Ledger, Recall};
+use std::time::Duration;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// Applies the events of one pipeline.
+#[derive(Debug)]
+pub struct Worker<L, H> {
+    pub(crate) name: String,
+    pub(crate) pipeline: PipelineName,
+    pub(crate) ledger: L,
+    pub(crate) recall: Recall,
+    pub(crate) handler: H,
+    pub(crate) outbox: Outbox,
+    pub(crate) events: Events,
+    pub(crate) now: fn() -> UnixMicros,
+    bounds: Bounds,
+}
+
+/// The bounds of one worker (I8).
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Deliveries in hand.
+    pub prefetch: u16,
+    /// Events in one transaction.
+    pub batch_max: usize,
+    /// How long a stop waits for the batch in hand.
+    pub drain_timeout: Duration,
+}
+
+/// How long a stop waits for events on their way to another queue, and for the last acks.
+const LAST_ACKS_TIMEOUT: Duration = Duration::from_secs(3);
+
+impl<L: Ledger, H: Handler> Worker<L, H> {
+    /// A worker; `name` tells it from the others in claims and rows.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "wiring: each is one thing the worker is made of"
+    )]
+    pub fn new(
+        name: String,
+        pipeline: PipelineName,
+        ledger: L,
+        recall: Recall,
+        handler: H,
+        publisher: Publisher,
+        events: Events,
+        bounds: Bounds,
+    ) -> Self {
+        // Half of the hand at most waits for another queue; the other half goes on being applied.
+        let outbox = Outbox::new(publisher, usize::from(bounds.prefetch / 2));
+        let now = || UnixMicros::from(std::time::SystemTime::now());
+        Self {
+            name,
+            pipeline,
+            ledger,
+            recall,
+            handler,
+            outbox,
+            events,
+            now,
+            bounds,
+        }
+    }
+
+    /// Works until `stop`, then finishes what is in hand and returns.
+    ///
+    /// `prefetch` of the consumer and of the bounds are the same number.
+    pub async fn run(self, mut consumer: Consumer, stop: CancellationToken) {
+        info!(worker = self.name, pipeline = %self.pipeline, "working on pipeline {}", self.pipeline);
+        loop {
+            let batch = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                batch = consumer.next_batch(self.bounds.batch_max) => batch,
+            };
+            let Some(batch) = batch else { break };
+            tokio::select! {
+                () = self.process(batch, &stop) => {}
+                () = self.overdue(&stop) => warn!("stopped with a batch in hand: it is released"),
+            }
+        }
+        consumer.stop_reading();
+        self.outbox.close(LAST_ACKS_TIMEOUT).await;
+        if timeout(LAST_ACKS_TIMEOUT, consumer.close()).await.is_err() {
+            warn!(
+                "the broker could not be told of the last acks: their events come again, as duplicates"
+            );
+        }
+    }
+
+    async fn overdue(&self, stop: &CancellationToken) {
+        stop.cancelled().await;
+        tokio::time::sleep(self.bounds.drain_timeout).await;
+    }
+}
