@@ -202,6 +202,14 @@ impl Content {
 }
 
 impl Feed {
+    /// Returns when no more deliveries are wanted: reading was stopped, or the consumer dropped.
+    pub async fn unwanted(&self) {
+        tokio::select! {
+            () = self.stop_reading.cancelled() => {}
+            () = self.deliveries.closed() => {}
+        }
+    }
+
     /// Tells the consumer that every ending has reached the broker, or that it never will.
     pub fn close(self) {
         drop(self.closed);

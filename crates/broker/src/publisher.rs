@@ -175,6 +175,13 @@ impl PublishLane {
         self.state.store(state as u8, Ordering::Release);
     }
 
+    /// Takes nothing more, for good.
+    pub fn close(&mut self) {
+        self.set_state(LaneState::Away);
+        self.requests.close();
+        self.refuse_waiting(PublishError::Away);
+    }
+
     /// Answers everything that waits with the same refusal: the lane has nobody to ask.
     pub fn refuse_waiting(&mut self, why: PublishError) {
         while let Ok(request) = self.requests.try_recv() {

@@ -8,6 +8,7 @@ use ops::config::{self, Config};
 use ops::{Health, admin, listen, stop_signal, telemetry};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -31,8 +32,11 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    ops::exit(start(Arguments::parse()).await)
+}
+
+async fn start(arguments: Arguments) -> anyhow::Result<()> {
     let mut config = config::load(arguments.config.as_deref())?;
     config.ingest.listen = arguments.listen.unwrap_or(config.ingest.listen);
     config.ingest.admin_listen = arguments.admin_listen.unwrap_or(config.ingest.admin_listen);

@@ -16,7 +16,7 @@ pub struct Applied(());
 impl Applied {
     /// The transaction that holds, or found, the row has been committed. For ledgers alone.
     #[doc(hidden)]
-    pub fn by_commit() -> Self {
+    pub const fn by_commit() -> Self {
         Self(())
     }
 }

@@ -33,3 +33,10 @@ pub struct DeadLetter {
     /// When it was archived.
     pub dead_at: UnixMicros,
 }
+
+impl DeadLetter {
+    /// Properties and headers as they are kept.
+    pub(crate) fn headers_json(&self) -> String {
+        serde_json::to_string(&self.headers).expect("texts and numbers under text keys are JSON")
+    }
+}

@@ -9,8 +9,11 @@ mod claim;
 mod dead_letter;
 mod effect;
 mod postgres;
+mod schema;
 mod seam;
+mod settings;
 mod sqlite;
+mod standing;
 mod start;
 
 pub use applied::{Applied, Candidate, Verdict};
@@ -19,5 +22,6 @@ pub use dead_letter::DeadLetter;
 pub use effect::{OrderChange, Payment};
 pub use postgres::PostgresLedger;
 pub use seam::{Found, Handler, Ledger, Transaction};
+pub use settings::LedgerSettings;
 pub use sqlite::SqliteLedger;
 pub use start::{LedgerUrl, RecallUrl, StartError};

@@ -58,6 +58,13 @@ pub trait Handler: Send + Sync + 'static {
     /// Reads a body. Pure and without I/O; whatever it refuses is dead at once.
     fn decode(&self, envelope: &Envelope) -> Result<Self::Effect, Fault>;
 
+    /// Whether the body names the event it is in, so that its signature covers the event id too and cannot
+    /// be replayed under another.
+    fn names_its_event(&self, effect: &Self::Effect) -> bool {
+        let _ = effect;
+        false
+    }
+
     /// Writes the effects of the events that were inserted, in the transaction that inserted them: both
     /// are committed or neither is.
     fn apply<T: Transaction>(

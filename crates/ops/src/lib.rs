@@ -4,11 +4,13 @@
 
 pub mod admin;
 pub mod config;
+mod exit;
 mod health;
 mod listen;
 mod shutdown;
 pub mod telemetry;
 
+pub use exit::exit;
 pub use health::Health;
 pub use listen::{ListenError, listen};
 pub use shutdown::stop_signal;

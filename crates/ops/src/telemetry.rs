@@ -2,6 +2,7 @@
 
 use crate::config::LogFormat;
 use prometheus::{IntGauge, Opts, Registry};
+use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::fmt;
 
@@ -15,6 +16,8 @@ pub fn start_logging(format: LogFormat) {
     let logs = fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Colours are for people: a file or a collector gets plain text.
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     let started = match format {
         LogFormat::Text => logs.try_init(),

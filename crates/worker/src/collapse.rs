@@ -57,7 +57,7 @@ impl<E> Group<E> {
         let leader = Member {
             key: candidate.key,
             held,
-            relation: Relation::Same,
+            relation: Relation::Leader,
         };
         Self {
             candidate,
@@ -141,7 +141,9 @@ mod tests {
     #[test]
     fn fifty_copies_in_one_batch_are_one_candidate() {
         let copies = (0..50).map(|_| work(1, 1, Some(1))).collect();
-        assert_eq!(relations(copies), [vec![Relation::Same; 50]]);
+        let mut expected = vec![Relation::Same; 50];
+        expected[0] = Relation::Leader;
+        assert_eq!(relations(copies), [expected]);
     }
 
     #[test]
@@ -153,8 +155,8 @@ mod tests {
             work(3, 3, None),
         ];
         let expected = [
-            vec![Relation::Same, Relation::OtherBody, Relation::OtherId],
-            vec![Relation::Same],
+            vec![Relation::Leader, Relation::OtherBody, Relation::OtherId],
+            vec![Relation::Leader],
         ];
         assert_eq!(relations(batch), expected);
     }

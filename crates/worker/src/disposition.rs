@@ -39,7 +39,9 @@ pub(crate) enum Disposition {
 /// How a copy in the same batch is related to its leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relation {
-    /// The leader itself, or the same key and the same body.
+    /// The leader itself.
+    Leader,
+    /// The same key and the same body.
     Same,
     /// The same key, another body.
     OtherBody,
@@ -57,28 +59,34 @@ const PARKED_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// leader is known to be in the ledger. Otherwise it is looked at again, on its own, a second later.
 pub(crate) fn after_verdict(verdict: Verdict, relation: Relation) -> Disposition {
     match (verdict, relation) {
-        (Verdict::Applied(proof), Relation::Same) => Disposition::Ack { proof, fresh: true },
-        (Verdict::Duplicate(proof), Relation::Same) => Disposition::Ack {
+        (Verdict::Applied(proof), Relation::Leader) => Disposition::Ack { proof, fresh: true },
+        (Verdict::Applied(proof), Relation::Same)
+        | (Verdict::Duplicate(proof), Relation::Leader | Relation::Same) => Disposition::Ack {
             proof,
             fresh: false,
         },
         (Verdict::Applied(_) | Verdict::Duplicate(_), Relation::OtherBody)
-        | (Verdict::ConflictingBody, Relation::Same) => Disposition::DeadLetter(Fault::poison(
-            Reason::ConflictingBody,
-            "this event id was applied before with another body",
-        )),
+        | (Verdict::ConflictingBody, Relation::Leader | Relation::Same) => {
+            Disposition::DeadLetter(Fault::poison(
+                Reason::ConflictingBody,
+                "this event id was applied before with another body",
+            ))
+        }
         (Verdict::Applied(_) | Verdict::Duplicate(_), Relation::OtherId)
-        | (Verdict::ReplayedSignature, Relation::Same) => Disposition::DeadLetter(Fault::poison(
-            Reason::ReplayedSignature,
-            "the same signed bytes were applied before under another event id",
-        )),
+        | (Verdict::ReplayedSignature, Relation::Leader | Relation::Same) => {
+            Disposition::DeadLetter(Fault::poison(
+                Reason::ReplayedSignature,
+                "the same signed bytes were applied before under another event id",
+            ))
+        }
         (
             Verdict::ConflictingBody | Verdict::ReplayedSignature,
             Relation::OtherBody | Relation::OtherId,
         )
-        | (Verdict::Undecided, Relation::Same | Relation::OtherBody | Relation::OtherId) => {
-            Disposition::Park
-        }
+        | (
+            Verdict::Undecided,
+            Relation::Leader | Relation::Same | Relation::OtherBody | Relation::OtherId,
+        ) => Disposition::Park,
     }
 }
 
@@ -92,11 +100,11 @@ pub(crate) fn after_fault(fault: Fault, relation: Relation, attempt: u16) -> Dis
         (Class::Passing | Class::Poison, Relation::OtherBody | Relation::OtherId) => {
             Disposition::Park
         }
-        (Class::Passing, Relation::Same) => match retry_delay(attempt) {
+        (Class::Passing, Relation::Leader | Relation::Same) => match retry_delay(attempt) {
             Some(delay) => Disposition::Retry(delay, fault),
             None => Disposition::DeadLetter(fault),
         },
-        (Class::Poison, Relation::Same) => Disposition::DeadLetter(fault),
+        (Class::Poison, Relation::Leader | Relation::Same) => Disposition::DeadLetter(fault),
     }
 }
 
@@ -143,7 +151,12 @@ mod tests {
             Verdict::ReplayedSignature,
             Verdict::Undecided,
         ] {
-            for relation in [Relation::Same, Relation::OtherBody, Relation::OtherId] {
+            for relation in [
+                Relation::Leader,
+                Relation::Same,
+                Relation::OtherBody,
+                Relation::OtherId,
+            ] {
                 assert!(
                     !matches!(after_verdict(verdict, relation), Disposition::Ack { .. }),
                     "{verdict:?}"

@@ -13,6 +13,7 @@ mod intake;
 mod process;
 mod run;
 mod settle;
+pub mod start;
 
 pub use events::Events;
-pub use run::{Bounds, Worker};
+pub use run::{Bounds, Worker, unique_name};

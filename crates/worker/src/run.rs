@@ -5,6 +5,7 @@ use crate::settle::Outbox;
 use broker::{Consumer, Publisher};
 use envelope::{PipelineName, UnixMicros};
 use ledger::{Handler, Ledger, Recall};
+use ops::config::WorkerConfig;
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,28 @@ pub struct Bounds {
     pub batch_max: usize,
     /// How long a stop waits for the batch in hand.
     pub drain_timeout: Duration,
+}
+
+impl From<&WorkerConfig> for Bounds {
+    fn from(config: &WorkerConfig) -> Self {
+        let &WorkerConfig {
+            prefetch,
+            batch_max,
+            drain_timeout,
+            ..
+        } = config;
+        Self {
+            prefetch,
+            batch_max,
+            drain_timeout,
+        }
+    }
+}
+
+/// A name no other worker has: claims of a worker that died must not look like ours.
+pub fn unique_name() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "worker".to_owned());
+    format!("{host}-{}-{:08x}", std::process::id(), fastrand::u32(..))
 }
 
 /// How long a stop waits for events on their way to another queue, and for the last acks.

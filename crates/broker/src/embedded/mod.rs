@@ -1,25 +1,158 @@
-//! stub
-use crate::{Consumer, Publisher, QueueName, Settings, StartError, Topology};
+//! The embedded broker: the same semantics as RabbitMQ's, on one SQLite file in this process.
+//!
+//! One thread owns the file and writes in groups: what came while the last group was being fsynced is the
+//! next one. The way of an event: `thread.rs` (when) → `writer.rs` (what) → `route.rs` (where to) →
+//! `change.rs` (the SQL) → `dispatch.rs` (to whom) → `reader.rs` (what became of it).
+//!
+//! - A publish is confirmed after the fsync of its transaction, never before (I1).
+//! - An ack is written without an fsync of its own: after a power cut the event comes again.
+//! - That something was handed out survives the process, so a crash is seen in its delivery count.
+//! - Other processes may insert like any publisher; that is noticed within a quarter of a second.
+
+mod change;
+mod dispatch;
+mod reader;
+mod route;
+mod schema;
+mod store;
+#[cfg(test)]
+mod tests;
+mod thread;
+mod writer;
+
+pub use store::Depth;
+
+use crate::{Consumer, LaneState, Publisher, QueueName, Settings, StartError, Topology};
+use rusqlite::Connection;
+use schema::OpenError;
+use std::io;
 use std::path::Path;
-use tokio_util::sync::CancellationToken;
-/// stub
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+use thread::{Clock, Joining, Thread};
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use writer::Writer;
+
+/// Consumers that begin while the thread is in an fsync. A program has one or two for each queue.
+const JOINING_MAX: usize = 64;
+
+/// An embedded broker, started. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Broker;
-#[allow(missing_docs, clippy::todo)]
+pub struct Broker {
+    publisher: Publisher,
+    joining: mpsc::Sender<Joining>,
+    reading: Arc<Mutex<Connection>>,
+    ended: CancellationToken,
+}
+
+/// The file could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("the embedded broker's file cannot be read")]
+pub struct Unreadable(#[from] rusqlite::Error);
+
 impl Broker {
+    /// Opens the file, creating it if it is not there, and serves it until `stop` is cancelled.
+    ///
+    /// Everything confirmed earlier is there; what was in somebody's hands is handed out again. That no two
+    /// processes serve the same file is for the caller to see to.
     pub fn start(
-        _: &Path,
-        _: &Topology,
-        _: &Settings,
-        _: CancellationToken,
+        path: &Path,
+        topology: &Topology,
+        settings: &Settings,
+        stop: CancellationToken,
     ) -> Result<Self, StartError> {
-        todo!()
+        let refuse = |why: String| StartError::File {
+            path: path.to_owned(),
+            why,
+        };
+        Self::serve(path, topology, settings, stop).map_err(|error| refuse(error.to_string()))
     }
+
+    fn serve(
+        path: &Path,
+        topology: &Topology,
+        settings: &Settings,
+        stop: CancellationToken,
+    ) -> Result<Self, CannotStart> {
+        let writer = Writer::open(path, topology)?;
+        let reading = Arc::new(Mutex::new(
+            schema::open_to_read(path).map_err(OpenError::from)?,
+        ));
+        let (publisher, mut lanes) = crate::publisher(1, waiting_max(settings));
+        let (joining, joined) = mpsc::channel(JOINING_MAX);
+        let ended = CancellationToken::new();
+        let lane = lanes.pop().expect("one lane was asked for");
+        lane.set_state(LaneState::Up);
+        let clock: Clock = || SystemTime::now().into();
+        let thread = Thread::new(writer, lane, joined, clock, stop);
+        spawn(thread, ended.clone().drop_guard())?;
+        Ok(Self {
+            publisher,
+            joining,
+            reading,
+            ended,
+        })
+    }
+
+    /// The publishing end.
     pub fn publisher(&self) -> Publisher {
-        todo!()
+        self.publisher.clone()
     }
-    pub fn consumer(&self, _: QueueName, _: u16) -> Consumer {
-        todo!()
+
+    /// Starts to consume a queue with at most `prefetch` deliveries unsettled. A consumer of a broker that
+    /// has stopped, or of a queue that is not declared, ends at once.
+    pub fn consumer(&self, queue: QueueName, prefetch: u16) -> Consumer {
+        let (consumer, feed) = crate::consumer(prefetch);
+        let joining = Joining {
+            queue,
+            prefetch,
+            feed,
+        };
+        // A broker that has ended gives the feed back, to be dropped: that ends the consumer.
+        if let Err(refused) = self.joining.try_send(joining) {
+            tracing::warn!("a consumer ends as it begins: {refused}");
+        }
+        consumer
     }
-    pub async fn stopped(&self) {}
+
+    /// How much lies in a queue. A few microseconds, whatever the depth. What waits in a retry queue is
+    /// `delayed` in the queue it will join.
+    pub fn depth(&self, queue: &QueueName) -> Result<Depth, Unreadable> {
+        let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(store::depth(&reading, queue)?)
+    }
+
+    /// Returns once everything has ended after `stop`: publishes have their verdicts, endings are written.
+    pub async fn stopped(&self) {
+        self.ended.cancelled().await;
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum CannotStart {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("no thread can be started: {0}")]
+    Thread(#[from] io::Error),
+}
+
+fn spawn(thread: Thread, ended: DropGuard) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    std::thread::Builder::new()
+        .name("spillway-broker".to_owned())
+        .spawn(move || {
+            // Dropped last, also when the thread panics.
+            let _ended = ended;
+            runtime.block_on(thread.run());
+        })?;
+    Ok(())
+}
+
+/// As many events as a broker with all these channels would have in hand: one bound for both.
+fn waiting_max(settings: &Settings) -> usize {
+    let channels = settings.publish_connections * settings.channels_per_connection;
+    (channels * (settings.in_flight_max + settings.waiting_max)).max(1)
 }

@@ -1,8 +1,18 @@
 //! Claims in Redis: who is at work on an event, and what was applied lately. A hint, never a proof (I4).
 //!
-//! Stub: the real one follows.
+//! Redis may be emptied, frozen or gone at any moment and only speed changes: the unique row in the
+//! database is what keeps an event from being applied twice. Claims keep a storm of duplicates off that
+//! row's lock.
 
+mod bypass;
+mod link;
+mod redis;
+
+use crate::{RecallUrl, StartError};
 use envelope::Key;
+use redis::Redis;
+use std::fmt;
+use std::sync::Arc;
 
 /// What Redis says about an event somebody wants to work on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,24 +29,55 @@ pub enum Claimed {
 }
 
 /// Access to Redis, or to nothing. Every call is bounded to 50 ms and none fails. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Recall;
+#[derive(Clone)]
+pub struct Recall(Option<Arc<Redis>>);
 
 impl Recall {
+    /// Nothing to ask: every claim is [`Claimed::Unknown`], at once.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// Redis, version 7 or later (`SET … NX GET`). It is connected to at the first call, and again
+    /// whenever the connection was lost; one that is away now is no error.
+    pub fn redis(url: &RecallUrl) -> Result<Self, StartError> {
+        Ok(Self(Some(Arc::new(Redis::new(url)?))))
+    }
+
     /// Claims events for `worker` for ten seconds, in one round trip; in the order of `keys`.
+    ///
+    /// `worker` is the name of one process, and not `done`.
     pub async fn claim(&self, worker: &str, keys: &[Key]) -> Vec<Claimed> {
-        let _ = worker;
-        vec![Claimed::Unknown; keys.len()]
+        match &self.0 {
+            Some(redis) => redis.claim(worker, keys).await,
+            None => vec![Claimed::Unknown; keys.len()],
+        }
     }
 
     /// Remembers events as applied, for as long as a storm of duplicates lasts (15 minutes). After the
     /// commit, never before (I7).
     pub async fn remember(&self, keys: &[Key]) {
-        let _ = keys;
+        if let Some(redis) = &self.0 {
+            redis.remember(keys).await;
+        }
     }
 
     /// Gives up those claims that are still ours.
     pub async fn release(&self, worker: &str, keys: &[Key]) {
-        let _ = (worker, keys);
+        if let Some(redis) = &self.0 {
+            redis.release(worker, keys).await;
+        }
+    }
+
+    /// How many events went on without a claim because Redis gave no answer, since the start.
+    pub fn bypassed_total(&self) -> u64 {
+        self.0.as_ref().map_or(0, |redis| redis.bypassed_total())
+    }
+}
+
+impl fmt::Debug for Recall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.0.is_some() { "redis" } else { "none" };
+        write!(f, "Recall({kind})")
     }
 }

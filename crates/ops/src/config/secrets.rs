@@ -56,7 +56,11 @@ impl fmt::Display for SecretRef {
 }
 
 impl SecretRef {
-    fn read(&self) -> Result<Secret, String> {
+    /// Reads the secret.
+    ///
+    /// # Errors
+    /// Where it is not there or too short, without repeating it.
+    pub fn read(&self) -> Result<Secret, String> {
         let text = match self {
             Self::Env(name) => {
                 std::env::var(name).map_err(|_| "the variable is not set".to_owned())

@@ -1,0 +1,43 @@
+//! The suite over RabbitMQ.
+
+use crate::harness::Harness;
+use broker::{BrokerUrl, QueueName};
+use bytes::Bytes;
+use envelope::Wire;
+use lapin::options::BasicPublishOptions;
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+
+/// A vhost of its own.
+struct RabbitMq {
+    vhost: testkit::Vhost,
+}
+
+impl Harness for RabbitMq {
+    async fn new() -> Self {
+        let server = testkit::rabbitmq().await.unwrap();
+        Self {
+            vhost: server.vhost().await.unwrap(),
+        }
+    }
+
+    fn url(&self) -> BrokerUrl {
+        self.vhost.url().parse().unwrap()
+    }
+
+    async fn inject(&self, queue: &QueueName, wire: Wire, body: Bytes) {
+        let connection = Connection::connect(self.vhost.url(), ConnectionProperties::default())
+            .await
+            .unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let id = wire.message_id.unwrap_or_default();
+        let properties = BasicProperties::default().with_message_id(id.into());
+        // The default exchange routes by queue name and asks nothing of a message.
+        let options = BasicPublishOptions::default();
+        let published =
+            channel.basic_publish("".into(), queue.as_str().into(), options, &body, properties);
+        published.await.unwrap().await.unwrap();
+        connection.close(200, "".into()).await.unwrap();
+    }
+}
+
+conformance!(RabbitMq);

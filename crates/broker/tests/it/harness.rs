@@ -1,0 +1,173 @@
+//! What the suite needs of an implementation, and the words the tests are written in.
+
+use broker::{
+    Broker, BrokerUrl, Confirmed, Consumer, Content, Delivery, Destination, Journal, LaneState,
+    Pipeline, PublishError, Publisher, QueueName, Settings, SourceFilter, Topology,
+};
+use bytes::Bytes;
+use envelope::{Attempt, Envelope, PipelineName, UnixMicros, Wire};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Longer than anything here takes on a busy machine; it only bounds a failure.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// An empty broker of one kind, to start sessions with and to look into from outside.
+pub trait Harness: Sized {
+    /// An empty one of its own.
+    async fn new() -> Self;
+
+    /// How to reach it.
+    fn url(&self) -> BrokerUrl;
+
+    /// Puts something that is not of ours into a queue.
+    async fn inject(&self, queue: &QueueName, wire: Wire, body: Bytes);
+
+    /// A program begins to use it. A second one, once the first has stopped, is a restart.
+    async fn start(&self) -> Session {
+        let stop = CancellationToken::new();
+        let settings = Settings::of("conformance");
+        let broker = Broker::start(&self.url(), &topology(), settings, stop.clone()).unwrap();
+        timeout(DEADLINE, broker.ready()).await.unwrap().unwrap();
+        becomes_up(&broker.publisher()).await;
+        Session { broker, stop }
+    }
+}
+
+/// A program's use of a broker.
+pub struct Session {
+    pub broker: Broker,
+    pub stop: CancellationToken,
+}
+
+impl Session {
+    pub async fn publish(
+        &self,
+        to: Destination,
+        envelope: Envelope,
+    ) -> Result<Confirmed, PublishError> {
+        let publisher = self.broker.publisher();
+        let verdict = publisher.publish(to, envelope);
+        timeout(DEADLINE, verdict).await.expect("a verdict")
+    }
+
+    /// Publishes events of the source `default` with these ids, each after the one before.
+    pub async fn publish_all(&self, ids: impl IntoIterator<Item = u32>) {
+        for id in ids {
+            let envelope = event(&id.to_string(), "default");
+            let _confirmed = self.publish(Destination::Events, envelope).await.unwrap();
+        }
+    }
+
+    pub fn consumer(&self, queue: QueueName) -> Consumer {
+        self.broker.consumer(queue, 64)
+    }
+
+    pub async fn stop(self) {
+        self.stop.cancel();
+        let stopped = timeout(DEADLINE, self.broker.stopped()).await;
+        stopped.expect("the broker stops");
+    }
+}
+
+/// `payments` takes the sources `default` and `stripe`, `audit` takes `stripe`, nobody takes any other.
+pub fn topology() -> Topology {
+    let pipeline = |name: &str, sources: &[&str]| Pipeline {
+        name: name.parse().unwrap(),
+        sources: SourceFilter::Only(sources.iter().map(|name| name.parse().unwrap()).collect()),
+    };
+    Topology {
+        pipelines: vec![
+            pipeline("payments", &["default", "stripe"]),
+            pipeline("audit", &["stripe"]),
+        ],
+        journal: Some(Journal::default()),
+    }
+}
+
+pub fn payments() -> PipelineName {
+    "payments".parse().unwrap()
+}
+
+pub fn main_queue() -> QueueName {
+    QueueName::main(&payments())
+}
+
+pub fn event(id: &str, source: &str) -> Envelope {
+    Envelope {
+        event_id: id.parse().unwrap(),
+        source: source.parse().unwrap(),
+        body: Bytes::from(format!("{{\"id\":\"{id}\"}}")),
+        content_type: None,
+        received_at: UnixMicros(1_763_900_000_123_456),
+        signed_at: None,
+        signature_digest: None,
+        attempt: Attempt::FIRST,
+        parked: 0,
+        replays: 0,
+        note: None,
+        traceparent: None,
+    }
+}
+
+/// Waits until events are taken.
+pub async fn becomes_up(publisher: &Publisher) {
+    let up = async {
+        while publisher.state() != LaneState::Up {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(DEADLINE, up).await.expect("a lane that is up");
+}
+
+/// The next `count` deliveries, in the order they come.
+pub async fn take(consumer: &mut Consumer, count: usize) -> Vec<Delivery> {
+    let mut taken = Vec::new();
+    while taken.len() < count {
+        let missing = count - taken.len();
+        let batch = timeout(DEADLINE, consumer.next_batch(missing)).await;
+        taken.extend(batch.expect("a delivery").expect("an open consumer"));
+    }
+    taken
+}
+
+/// The next delivery.
+pub async fn take_one(consumer: &mut Consumer) -> Delivery {
+    take(consumer, 1).await.remove(0)
+}
+
+/// Whether nothing more comes for a while: long enough for what is wrongly there to show.
+pub async fn is_silent(consumer: &mut Consumer) -> bool {
+    let while_ = Duration::from_millis(300);
+    timeout(while_, consumer.next_batch(1)).await.is_err()
+}
+
+pub async fn close(consumer: Consumer) {
+    let closed = timeout(DEADLINE, consumer.close()).await;
+    closed.expect("the consumer closes");
+}
+
+pub fn envelope(delivery: &Delivery) -> &Envelope {
+    match &delivery.content {
+        Content::Event(envelope) => envelope,
+        Content::Foreign { why, .. } => panic!("an event of ours is foreign: {why}"),
+    }
+}
+
+pub fn id(delivery: &Delivery) -> u32 {
+    envelope(delivery).event_id.as_str().parse().unwrap()
+}
+
+/// The ids, in ascending order: what came, whatever the order.
+pub fn ids(deliveries: &[Delivery]) -> Vec<u32> {
+    let mut ids: Vec<_> = deliveries.iter().map(id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+pub fn ack_all(deliveries: Vec<Delivery>) {
+    deliveries
+        .into_iter()
+        .for_each(|delivery| delivery.receipt.ack());
+}

@@ -1,0 +1,11 @@
+//! The broker against the real thing: one suite for every implementation, and what is particular to each.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says where and stops"
+)]
+
+#[macro_use]
+mod conformance;
+mod embedded;
+mod harness;

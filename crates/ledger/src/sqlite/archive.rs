@@ -1,0 +1,51 @@
+//! Files dead letters.
+
+use super::transaction::SqliteTransaction;
+use crate::DeadLetter;
+use envelope::BodyHash;
+use resilience::Fault;
+use rusqlite::{Connection, named_params};
+
+const ARCHIVE: &str = "\
+    INSERT INTO dead_letters AS filed (pipeline, key, replays, event_id, source, reason, class, error, \
+        attempts, payload, headers, first_seen, dead_at, state) \
+    VALUES (:pipeline, :key, :replays, :event_id, :source, :reason, :class, :error, \
+        :attempts, :payload, :headers, :first_seen, :dead_at, \
+        CASE WHEN EXISTS (SELECT 1 FROM processed_webhooks AS applied \
+                WHERE applied.key = :key AND applied.body_sha256 = :body) \
+            THEN 'superseded' ELSE 'dead' END) \
+    ON CONFLICT (pipeline, key) DO UPDATE SET \
+        replays = excluded.replays, event_id = excluded.event_id, source = excluded.source, \
+        reason = excluded.reason, class = excluded.class, error = excluded.error, \
+        attempts = excluded.attempts, payload = excluded.payload, headers = excluded.headers, \
+        first_seen = excluded.first_seen, dead_at = excluded.dead_at, state = excluded.state \
+    WHERE excluded.replays > filed.replays";
+
+pub(super) fn archive(connection: &mut Connection, letters: &[DeadLetter]) -> Result<(), Fault> {
+    let mut transaction = SqliteTransaction::begin(connection)?;
+    letters
+        .iter()
+        .try_for_each(|letter| file(&mut transaction, letter))?;
+    transaction.commit()
+}
+
+fn file(transaction: &mut SqliteTransaction<'_>, letter: &DeadLetter) -> Result<(), Fault> {
+    let body = BodyHash::of(&letter.payload);
+    let parameters = named_params! {
+        ":pipeline": letter.pipeline.as_str(),
+        ":key": letter.key.as_bytes(),
+        ":replays": letter.replays,
+        ":event_id": letter.event_id.as_ref().map(|id| id.as_str()),
+        ":source": letter.source.as_ref().map(|source| source.as_str()),
+        ":reason": letter.reason,
+        ":class": letter.class,
+        ":error": letter.error,
+        ":attempts": letter.attempts,
+        ":payload": &*letter.payload,
+        ":headers": letter.headers_json(),
+        ":first_seen": letter.first_seen.0,
+        ":dead_at": letter.dead_at.0,
+        ":body": body.as_bytes(),
+    };
+    transaction.execute(ARCHIVE, parameters).map(drop)
+}

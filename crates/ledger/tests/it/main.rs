@@ -1,0 +1,10 @@
+//! What a ledger promises, kept by real servers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod batch;
+mod conformance;
+mod letters;
+mod lost_reply;
+mod postgres;
+mod recall;
+mod sqlite;

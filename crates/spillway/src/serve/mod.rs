@@ -1,0 +1,233 @@
+//! `spillway serve`: the whole system in one process. The same code as in a cluster; only the URLs differ.
+
+mod banner;
+
+use crate::archive::{self, Origin};
+use crate::data_dir::{self, DataDir};
+use anyhow::Context;
+use banner::Banner;
+use broker::{Broker, QueueName, Settings};
+use clap::Args;
+use ingest::{Door, Room};
+use ledger::{Ledger, LedgerSettings, LedgerUrl, Recall, SqliteLedger};
+use ops::config::{self, Config, SchemeName, SecretRef, SourceConfig, Sources};
+use ops::{Health, admin, listen, stop_signal, telemetry};
+use prometheus::Registry;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use worker::handlers::payments::Payments;
+use worker::{Bounds, Worker, start, unique_name};
+
+/// Arguments of `spillway serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The configuration file (TOML). Without one everything is embedded.
+    #[arg(long, env = "SPILLWAY_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the queue, the ledger and the generated secret are kept.
+    #[arg(long, default_value = data_dir::DEFAULT, value_name = "FOLDER")]
+    data_dir: PathBuf,
+    /// Where webhooks arrive.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Health and metrics.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9080")]
+    admin_listen: SocketAddr,
+}
+
+/// Runs until told to stop.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let mut config = config::load(arguments.config.as_deref())?;
+    telemetry::start_logging(config.log.format);
+    let data_dir = DataDir::new(&arguments.data_dir);
+    let _locked = data_dir.lock()?;
+    let generated = with_defaults(&mut config, &data_dir)?;
+    let server = Server {
+        sources: config::read_sources(&config)?,
+        public: listen(arguments.listen, "webhooks")?,
+        admin: listen(arguments.admin_listen, "health and metrics")?,
+        name: unique_name(),
+        config,
+    };
+    let banner = Banner::new(
+        &server.public,
+        &server.admin,
+        &arguments.data_dir,
+        generated,
+    )?;
+    server.run(banner).await
+}
+
+/// What the configuration leaves open is embedded in the folder. True where the secret is ours.
+fn with_defaults(config: &mut Config, data_dir: &DataDir) -> anyhow::Result<Option<PathBuf>> {
+    let embedded = |scheme: &str, path: PathBuf| format!("{scheme}:{}", path.display());
+    config
+        .broker
+        .url
+        .get_or_insert_with(|| embedded("embedded", data_dir.broker()));
+    config
+        .ledger
+        .url
+        .get_or_insert_with(|| embedded("sqlite", data_dir.ledger()));
+    if !config.sources.is_empty() || std::env::var_os(config::WEBHOOK_SECRET).is_some() {
+        return Ok(None);
+    }
+    data_dir.make_secret()?;
+    let secrets = vec![SecretRef::File(data_dir.secret())];
+    let source = SourceConfig {
+        scheme: SchemeName::Spillway,
+        secrets,
+    };
+    config
+        .sources
+        .insert("default".parse().context("a name of ours")?, source);
+    Ok(Some(data_dir.secret()))
+}
+
+struct Server {
+    config: Config,
+    sources: Sources,
+    public: TcpListener,
+    admin: TcpListener,
+    name: String,
+}
+
+/// Stages of a stop, in this order: each finishes before the next is told.
+#[derive(Debug, Default)]
+struct Stages {
+    /// Workers and archivers, after the door has answered what was in flight.
+    work: CancellationToken,
+    /// The broker and the admin port, after the last acks.
+    last: CancellationToken,
+}
+
+impl Server {
+    async fn run(self, banner: Banner) -> anyhow::Result<()> {
+        let stop = stop_signal()?;
+        let settings = LedgerSettings::new(self.name.clone());
+        let url: LedgerUrl = self
+            .config
+            .ledger
+            .url
+            .as_deref()
+            .unwrap_or_default()
+            .parse()?;
+        match url {
+            LedgerUrl::Postgres(url) => match start::postgres(&url, settings, &stop).await? {
+                Some(ledger) => self.serve(ledger, banner, stop).await,
+                None => Ok(()),
+            },
+            LedgerUrl::Sqlite(path) => {
+                self.serve(SqliteLedger::open(&path, &settings)?, banner, stop)
+                    .await
+            }
+        }
+    }
+
+    async fn serve<L: Ledger>(
+        self,
+        ledger: L,
+        banner: Banner,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let stages = Stages::default();
+        let registry = telemetry::registry("serve")?;
+        let health = Health::default();
+        let url = self
+            .config
+            .broker
+            .url
+            .as_deref()
+            .unwrap_or_default()
+            .parse()?;
+        let topology = config::topology(&self.config);
+        let broker = Broker::start(
+            &url,
+            &topology,
+            Settings::of("spillway serve"),
+            stages.last.clone(),
+        )?;
+
+        let workers = self.start_workers(&ledger, &broker, &registry, &stages)?;
+        let events = ingest::Events::register(&registry, self.sources.keys())?;
+        let admin = tokio::spawn(admin::serve(
+            self.admin,
+            registry,
+            health.clone(),
+            stages.last.clone(),
+        ));
+        let (bounds, publisher) = (self.config.ingest, broker.publisher());
+        let door = Door {
+            sources: self.sources,
+            publisher,
+            room: Room::new(&bounds),
+            bounds,
+            events,
+        };
+        let door = tokio::spawn(ingest::serve(self.public, Arc::new(door), stop.clone()));
+
+        tokio::select! {
+            ready = broker.ready() => ready?,
+            () = stop.cancelled() => {}
+        }
+        health.set_ready(!stop.is_cancelled());
+        banner.print();
+        stop.cancelled().await;
+        health.set_ready(false);
+
+        door.await?;
+        stages.work.cancel();
+        workers.wait().await;
+        stages.last.cancel();
+        broker.stopped().await;
+        admin.await?;
+        Ok(())
+    }
+
+    fn start_workers<L: Ledger>(
+        &self,
+        ledger: &L,
+        broker: &Broker,
+        registry: &Registry,
+        stages: &Stages,
+    ) -> anyhow::Result<TaskTracker> {
+        let tasks = TaskTracker::new();
+        let recall = match &self.config.recall.url {
+            Some(url) => Recall::redis(&url.parse()?)?,
+            None => Recall::none(),
+        };
+        let bounds = Bounds::from(&self.config.worker);
+        let archive = |origin, queue| {
+            let consumer = broker.consumer(queue, archive::PREFETCH);
+            tasks.spawn(archive::run(
+                ledger.clone(),
+                origin,
+                consumer,
+                stages.work.clone(),
+            ));
+        };
+        for pipeline in self.config.pipelines.keys() {
+            let events = worker::Events::register(registry, pipeline)?;
+            let worker = Worker::new(
+                self.name.clone(),
+                pipeline.clone(),
+                ledger.clone(),
+                recall.clone(),
+                Payments,
+                broker.publisher(),
+                events,
+                bounds,
+            );
+            let consumer = broker.consumer(QueueName::main(pipeline), bounds.prefetch);
+            tasks.spawn(worker.run(consumer, stages.work.clone()));
+            archive(Origin::Dead(pipeline.clone()), QueueName::dead(pipeline));
+        }
+        archive(Origin::Unrouted, QueueName::unrouted());
+        tasks.close();
+        Ok(tasks)
+    }
+}

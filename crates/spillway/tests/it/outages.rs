@@ -1,0 +1,191 @@
+//! A server that is away for a while.
+
+use crate::sender::{Event, Flow};
+use crate::system::{Corner, Servers, audit};
+use crate::walk::drained;
+use std::time::{Duration, Instant};
+use testkit::{Postgres, RabbitMq, Redis, wait_until};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_broker_the_answer_is_503_in_time_and_with_it_everything_goes_on() {
+    let (mut broker, database) = (
+        RabbitMq::start().await.unwrap(),
+        Postgres::start().await.unwrap(),
+    );
+    let database = database
+        .database()
+        .await
+        .map(|schema| (database, schema))
+        .unwrap();
+    let recall = testkit::redis().await.unwrap().url().to_owned();
+    let servers = Servers {
+        broker: broker.url(),
+        ledger: database.1.url().to_owned(),
+        recall,
+    };
+    let (ingest, _worker) = (servers.ingest().await, servers.worker().await);
+    assert_eq!(
+        Event::payment("evt_before")
+            .send(&ingest.url)
+            .await
+            .status(),
+        200
+    );
+
+    broker.stop().await.unwrap();
+    let mut refused = 0;
+    for number in 0..20 {
+        let started = Instant::now();
+        let answer = Event::payment(&format!("evt_during_{number}"))
+            .send(&ingest.url)
+            .await;
+        assert!(
+            started.elapsed() < Duration::from_secs(1),
+            "the answer took {:?}",
+            started.elapsed()
+        );
+        assert_eq!(
+            answer.status(),
+            503,
+            "nothing is there that could have stored it"
+        );
+        assert!(answer.headers().contains_key("retry-after"));
+        refused += 1;
+    }
+    assert!(
+        ingest.is_ready().await,
+        "an ingest whose broker is away still answers"
+    );
+    let away = r#"spillway_ingest_requests_total{outcome="broker_away",source="default"}"#;
+    assert_eq!(ingest.metric(away).await, f64::from(refused));
+
+    broker.restart().await.unwrap();
+    wait_until("events are taken again", PATIENCE, async || {
+        Event::payment("evt_after").send(&ingest.url).await.status() == 200
+    })
+    .await;
+    let books = servers.books();
+    wait_until("the worker goes on", PATIENCE, async || {
+        let applied = books.payments().await;
+        applied.contains_key("evt_before") && applied.contains_key("evt_after")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_broker_is_answered_for_within_the_deadline() {
+    let mut broker = RabbitMq::start().await.unwrap();
+    let servers = Servers {
+        broker: broker.url(),
+        ledger: String::new(),
+        recall: String::new(),
+    };
+    let ingest = servers.ingest().await;
+    broker.freeze().unwrap();
+    for number in 0..3 {
+        let started = Instant::now();
+        let answer = Event::payment(&format!("evt_{number}"))
+            .send(&ingest.url)
+            .await;
+        assert_eq!(answer.status(), 503);
+        assert!(
+            started.elapsed() < Duration::from_secs(1),
+            "the answer took {:?}",
+            started.elapsed()
+        );
+    }
+    broker.thaw().unwrap();
+    wait_until("events are taken again", PATIENCE, async || {
+        Event::payment("evt_after").send(&ingest.url).await.status() == 200
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_nothing_changes_but_a_counter() {
+    let corner = Corner::new().await;
+    let mut redis = Redis::start().await.unwrap();
+    let servers = Servers {
+        recall: redis.url(),
+        ..corner.servers.clone()
+    };
+    let (ingest, worker) = (servers.ingest().await, servers.worker().await);
+    let flow = Flow::start("redis", vec![ingest.url.clone()], 4);
+    flow.go_on(100).await;
+    redis.kill().unwrap();
+    flow.go_on(200).await;
+    let answers = flow.stop().await;
+    audit(&servers.books(), &answers).await;
+    assert!(
+        worker
+            .metric(r#"spillway_dedupe_total{result="bypassed"}"#)
+            .await
+            > 0.0
+    );
+    assert!(
+        worker
+            .metric(r#"spillway_dedupe_total{result="granted"}"#)
+            .await
+            > 0.0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_deleted_under_load_leaves_every_event_among_the_unrouted() {
+    let corner = Corner::new().await;
+    let ingest = corner.servers.ingest().await;
+    let flow = Flow::start("deleted", vec![ingest.url.clone()], 4);
+    flow.go_on(100).await;
+    let queue = format!("queues/{}/spillway.payments", corner.vhost.name());
+    // Nobody has read it, so what lay in it is the operator's to answer for: wait until it is empty of
+    // what counts here by starting to count only now.
+    corner.vhost.management().delete(&queue).await.unwrap();
+    let before = flow.accepted();
+    flow.go_on(200).await;
+    let answers = flow.stop().await;
+    let later = answers.accepted.len() - before;
+    wait_until("each is among the unrouted", PATIENCE, async || {
+        corner
+            .vhost
+            .ready("spillway.unrouted")
+            .await
+            .is_ok_and(|ready| ready as usize >= later)
+    })
+    .await;
+    assert!(answers.surprising.is_empty(), "{:?}", answers.surprising);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ingest_that_starts_before_its_broker_waits_for_it() {
+    let mut broker = RabbitMq::start().await.unwrap();
+    broker.stop().await.unwrap();
+    let servers = Servers {
+        broker: broker.url(),
+        ledger: String::new(),
+        recall: String::new(),
+    };
+    let starting = tokio::spawn(async move { servers.ingest().await });
+    broker.restart().await.unwrap();
+    let ingest = starting.await.unwrap();
+    assert_eq!(
+        Event::payment("evt_1").send(&ingest.url).await.status(),
+        200
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_under_load_fails_and_doubles_nothing() {
+    let corner = Corner::new().await;
+    let (mut ingest, mut worker) = (corner.servers.ingest().await, corner.servers.worker().await);
+    let flow = Flow::start("stopped", vec![ingest.url.clone()], 4);
+    flow.go_on(200).await;
+    worker.terminate().await;
+    flow.go_on(50).await;
+    ingest.terminate().await;
+    let answers = flow.stop().await;
+    let _worker = corner.servers.worker().await;
+    audit(&corner.servers.books(), &answers).await;
+    drained(&corner).await;
+}

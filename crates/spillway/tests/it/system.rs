@@ -1,0 +1,227 @@
+//! The systems under test: everything embedded in one process, or programs around real servers.
+
+use crate::books::Books;
+use crate::sender::{Answers, SECRET, client};
+use std::path::Path;
+use std::time::Duration;
+use testkit::{Database, Program, Running, Vhost, free_port, wait_until};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A program of ours that listens.
+#[derive(Debug)]
+pub struct Node {
+    pub running: Running,
+    program: Program,
+    admin: String,
+    /// Where its webhooks arrive, where they do.
+    pub url: String,
+}
+
+impl Node {
+    async fn start(program: Program, public: u16, admin: u16) -> Self {
+        let program = program
+            .env("WEBHOOK_SECRET", SECRET)
+            .env("RUST_LOG", "info");
+        let running = program.spawn().unwrap();
+        let admin = format!("http://127.0.0.1:{admin}");
+        let node = Self {
+            running,
+            program,
+            admin,
+            url: format!("http://127.0.0.1:{public}/webhook"),
+        };
+        node.ready().await;
+        node
+    }
+
+    pub async fn ready(&self) {
+        wait_until("the program is ready", PATIENCE, async || {
+            self.is_ready().await
+        })
+        .await;
+    }
+
+    pub async fn is_ready(&self) -> bool {
+        let answer = client().get(format!("{}/readyz", self.admin)).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    pub async fn metrics(&self) -> String {
+        let page = client()
+            .get(format!("{}/metrics", self.admin))
+            .send()
+            .await
+            .unwrap();
+        page.text().await.unwrap()
+    }
+
+    /// The value of one sample, by its line's beginning.
+    pub async fn metric(&self, sample: &str) -> f64 {
+        let page = self.metrics().await;
+        let line = page.lines().find(|line| line.starts_with(sample));
+        let line = line.unwrap_or_else(|| panic!("no sample {sample} in\n{page}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    /// `kill -9`, and the same program again.
+    pub async fn kill_and_restart(&mut self) {
+        self.running.kill().unwrap();
+        self.running = self.program.spawn().unwrap();
+        self.ready().await;
+    }
+
+    pub async fn terminate(&mut self) {
+        self.running.terminate().unwrap();
+        let status = self.running.wait(Duration::from_secs(30)).await.unwrap();
+        assert!(status.success(), "{status}\n{}", self.running.output());
+    }
+}
+
+/// `spillway serve` on a folder.
+pub async fn serve(folder: &Path) -> (Node, Books) {
+    let (public, admin) = (free_port(), free_port());
+    let program = Program::new("spillway")
+        .args(["serve", "--listen", &format!("127.0.0.1:{public}")])
+        .args([
+            "--admin-listen",
+            &format!("127.0.0.1:{admin}"),
+            "--data-dir",
+        ])
+        .arg(folder);
+    let node = Node::start(program, public, admin).await;
+    (node, Books::Sqlite(folder.join("ledger.db")))
+}
+
+/// The URLs of the servers a cluster runs on.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    pub broker: String,
+    pub ledger: String,
+    pub recall: String,
+}
+
+impl Servers {
+    pub async fn ingest(&self) -> Node {
+        let (public, admin) = (free_port(), free_port());
+        let program = self
+            .program("spillway-ingest")
+            .args(["--listen", &format!("127.0.0.1:{public}")])
+            .args(["--admin-listen", &format!("127.0.0.1:{admin}")]);
+        Node::start(program, public, admin).await
+    }
+
+    pub async fn worker(&self) -> Node {
+        let admin = free_port();
+        let program = self
+            .program("spillway-worker")
+            .args(["--admin-listen", &format!("127.0.0.1:{admin}")]);
+        Node::start(program, 0, admin).await
+    }
+
+    /// `spillway serve` on these servers: with its archiver, which a cluster has in `control`.
+    pub async fn archiver(&self, folder: &Path) -> Node {
+        let (public, admin) = (free_port(), free_port());
+        let program = self
+            .program("spillway")
+            .args(["serve", "--listen", &format!("127.0.0.1:{public}")])
+            .args([
+                "--admin-listen",
+                &format!("127.0.0.1:{admin}"),
+                "--data-dir",
+            ])
+            .arg(folder);
+        Node::start(program, public, admin).await
+    }
+
+    fn program(&self, name: &str) -> Program {
+        Program::new(name)
+            .env("SPILLWAY_BROKER_URL", &self.broker)
+            .env("SPILLWAY_LEDGER_URL", &self.ledger)
+            .env("SPILLWAY_RECALL_URL", &self.recall)
+    }
+
+    pub fn books(&self) -> Books {
+        Books::Postgres(self.ledger.clone())
+    }
+}
+
+/// A corner of the shared servers.
+#[derive(Debug)]
+pub struct Corner {
+    pub servers: Servers,
+    pub vhost: Vhost,
+    _database: Database,
+}
+
+impl Corner {
+    pub async fn new() -> Self {
+        let vhost = testkit::rabbitmq().await.unwrap().vhost().await.unwrap();
+        let database = testkit::postgres().await.unwrap().database().await.unwrap();
+        let recall = testkit::redis().await.unwrap().url().to_owned();
+        let servers = Servers {
+            broker: vhost.url().to_owned(),
+            ledger: database.url().to_owned(),
+            recall,
+        };
+        Self {
+            servers,
+            vhost,
+            _database: database,
+        }
+    }
+}
+
+/// Jepsen's questions: is anything lost, doubled, or there without having been sent?
+pub async fn audit(books: &Books, answers: &Answers) {
+    assert!(
+        answers.surprising.is_empty(),
+        "answered neither 200 nor 503: {:?}",
+        answers.surprising
+    );
+    assert!(
+        !answers.accepted.is_empty(),
+        "nothing was accepted, so nothing was tested"
+    );
+    let complete = testkit::wait_within(PATIENCE, async || {
+        let applied = books.payments().await;
+        answers.accepted.iter().all(|id| applied.contains_key(id))
+    });
+    let complete = complete.await.is_some();
+    let applied = books.payments().await;
+    let lost: Vec<_> = answers
+        .accepted
+        .iter()
+        .filter(|id| !applied.contains_key(*id))
+        .collect();
+    assert!(
+        complete && lost.is_empty(),
+        "lost {} of {}: {lost:?}",
+        lost.len(),
+        answers.accepted.len()
+    );
+    let double: Vec<_> = applied.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(double.is_empty(), "applied more than once: {double:?}");
+    let unexpected: Vec<_> = applied
+        .keys()
+        .filter(|id| !answers.sent.contains(*id))
+        .collect();
+    assert!(
+        unexpected.is_empty(),
+        "applied and never sent: {unexpected:?}"
+    );
+    let witness =
+        "SELECT CAST(sum(applied_events) AS text), CAST(sum(amount_total) AS text) FROM orders";
+    let witness = books.query(witness).await.unwrap();
+    assert_eq!(
+        witness,
+        [[applied.len().to_string(), (7 * applied.len()).to_string()]]
+    );
+    assert!(books.dead().await.is_empty(), "a healthy event is dead");
+    let recovered = applied.len() - answers.accepted.len();
+    println!(
+        "sent {}, accepted {}, recovered {recovered}, lost 0, doubled 0",
+        answers.sent.len(),
+        answers.accepted.len()
+    );
+}

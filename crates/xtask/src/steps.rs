@@ -1,0 +1,107 @@
+//! What `cargo xtask test` does, in order.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+
+use crate::report::{Ending, Report};
+use crate::servers::Servers;
+use crate::{install, manifests};
+
+/// The choices of one run.
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// Run the tests with `cargo test` even where cargo-nextest is installed
+    #[arg(long)]
+    no_nextest: bool,
+}
+
+/// Runs every step until one fails, then prints the table.
+pub fn run(plan: &Plan) -> Result<()> {
+    let mut report = Report::default();
+    let outcome = all(plan, &mut report);
+    report.print();
+    outcome
+}
+
+fn all(plan: &Plan, report: &mut Report) -> Result<()> {
+    report.step("servers", install::servers)?;
+    report.step("format", || cargo(&["fmt", "--all", "--check"]))?;
+    report.step("clippy", || cargo(&CLIPPY))?;
+    // End-to-end tests run the programs; building a test does not build another crate's binary.
+    report.step("build", || cargo(&["build", "--workspace", "--bins"]))?;
+    report.step("tests", || tests(plan))?;
+    report.step("docs", docs)?;
+    report.step("manifests", manifests::check)
+}
+
+const CLIPPY: [&str; 6] = [
+    "clippy",
+    "--workspace",
+    "--all-targets",
+    "--",
+    "-D",
+    "warnings",
+];
+
+fn tests(plan: &Plan) -> Result<Ending> {
+    let servers = Servers::start()?;
+    if plan.no_nextest || !has_nextest() {
+        return finish(servers.name_in(cargo_command(&["test", "--workspace"])));
+    }
+    finish(servers.name_in(cargo_command(&["nextest", "run", "--workspace"])))?;
+    // The one thing nextest does not run.
+    finish(servers.name_in(cargo_command(&["test", "--doc", "--workspace"])))
+}
+
+fn has_nextest() -> bool {
+    let mut question = cargo_command(&["nextest", "--version"]);
+    let answer = question
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    answer.is_ok_and(|status| status.success())
+}
+
+fn docs() -> Result<Ending> {
+    let mut command = cargo_command(&["doc", "--workspace", "--no-deps"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    finish(command)
+}
+
+fn cargo(arguments: &[&str]) -> Result<Ending> {
+    finish(cargo_command(arguments))
+}
+
+fn cargo_command(arguments: &[&str]) -> Command {
+    // The cargo that runs us, so that a `+toolchain` holds for every step.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(arguments);
+    command
+}
+
+/// Runs `command` with our own output, and turns its failure into a sentence.
+pub fn finish(mut command: Command) -> Result<Ending> {
+    let shown = shown(&command);
+    println!("$ {shown}");
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run `{shown}`"))?;
+    if !status.success() {
+        bail!("`{shown}`: {status}");
+    }
+    Ok(Ending::Passed)
+}
+
+/// The command as one would type it; the program without its folder.
+fn shown(command: &Command) -> String {
+    let program = std::path::Path::new(command.get_program());
+    let name = program.file_name().unwrap_or_default();
+    let words = std::iter::once(name).chain(command.get_args());
+    words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,109 @@
+//! Who may say which outside system's name: deny.toml holds it, this reads it.
+
+use serde::Deserialize;
+
+use crate::workspace::{Metadata, read};
+
+#[derive(Debug, Deserialize)]
+struct Deny {
+    bans: Bans,
+}
+
+#[derive(Debug, Deserialize)]
+struct Bans {
+    deny: Vec<Fence>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Fence {
+    #[serde(rename = "crate")]
+    name: String,
+    #[serde(default)]
+    wrappers: Vec<String>,
+    reason: String,
+}
+
+fn fences() -> Vec<Fence> {
+    let deny: Deny = toml::from_str(&read("deny.toml")).expect("deny.toml");
+    deny.bans.deny
+}
+
+#[test]
+fn no_crate_of_ours_reaches_over_a_fence() {
+    let metadata = Metadata::ask();
+    let fences = fences();
+    let mut breaches = Vec::new();
+    for package in metadata.members() {
+        // Development dependencies too: a test that says SQL is a test of the ledger.
+        for fence in fences
+            .iter()
+            .filter(|fence| !fence.wrappers.contains(&package.name))
+        {
+            if package
+                .dependencies
+                .iter()
+                .any(|dependency| dependency.name == fence.name)
+            {
+                breaches.push(format!(
+                    "{} depends on {}: {}",
+                    package.name, fence.name, fence.reason
+                ));
+            }
+        }
+    }
+    assert!(breaches.is_empty(), "{breaches:#?}");
+}
+
+#[test]
+fn the_fences_of_the_design_stand() {
+    let fences = fences();
+    for name in [
+        "lapin",
+        "tokio-postgres",
+        "deadpool-postgres",
+        "redis",
+        "refinery",
+        "rusqlite",
+        "hmac",
+    ] {
+        assert!(
+            fences.iter().any(|fence| fence.name == name),
+            "no fence around {name}"
+        );
+    }
+}
+
+/// Behind two fences `spillway` is let in for its tests: what ships must not come along.
+#[test]
+fn only_the_tests_of_the_command_look_into_the_databases() {
+    let metadata = Metadata::ask();
+    let spillway = metadata
+        .members()
+        .find(|package| package.name == "spillway")
+        .expect("a member");
+    for dependency in &spillway.dependencies {
+        let is_driver = ["tokio-postgres", "rusqlite"].contains(&dependency.name.as_str());
+        let ships = dependency.kind.as_deref() != Some("dev");
+        assert!(!(is_driver && ships), "spillway ships {}", dependency.name);
+    }
+}
+
+/// (I5)
+#[test]
+fn the_door_links_neither_the_ledger_nor_redis() {
+    let metadata = Metadata::ask();
+    let linked = metadata.linked_into("ingest");
+    assert!(
+        linked.contains("broker"),
+        "the closure is empty: {linked:?}"
+    );
+    for name in [
+        "ledger",
+        "redis",
+        "tokio-postgres",
+        "deadpool-postgres",
+        "refinery",
+    ] {
+        assert!(!linked.contains(name), "ingest links {name}");
+    }
+}

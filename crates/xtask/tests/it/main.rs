@@ -1,0 +1,5 @@
+//! The fences between the crates, and the promises of the manifests.
+
+mod fences;
+mod manifests;
+mod workspace;
