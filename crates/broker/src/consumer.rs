@@ -192,6 +192,14 @@ impl Drop for Receipt {
 }
 
 impl Content {
+    /// The raw body.
+    pub fn body(&self) -> &Bytes {
+        match self {
+            Self::Event(envelope) => &envelope.body,
+            Self::Foreign { body, .. } => body,
+        }
+    }
+
     /// Reads what came over the wire.
     pub fn read(wire: Wire, body: Bytes) -> Self {
         match Envelope::from_wire(&wire, body.clone()) {

@@ -19,9 +19,11 @@ pub struct ListenError {
 /// Listens on an address; port 0 takes any free one.
 pub fn listen(address: SocketAddr, purpose: &'static str) -> Result<TcpListener, ListenError> {
     bind(address).map_err(|error| {
-        let why = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "the port is in use by another program".to_owned(),
-            _ => error.to_string(),
+        let in_use = error.kind() == std::io::ErrorKind::AddrInUse;
+        let why = if in_use {
+            "the port is in use by another program".to_owned()
+        } else {
+            error.to_string()
         };
         ListenError {
             address,

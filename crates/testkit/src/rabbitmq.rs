@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::Signal;
@@ -13,6 +14,7 @@ use crate::management::Management;
 use crate::ports::free_port;
 use crate::server::{Server, find_program};
 use crate::vhost::Vhost;
+use crate::wait::wait_within;
 
 /// A RabbitMQ node with the management API, user `guest`, password `guest`.
 ///
@@ -116,10 +118,7 @@ impl RabbitMq {
             .env("HOME", folder)
             .env("ERL_EPMD_PORT", self.ports.epmd.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-            .env(
-                "RABBITMQ_NODENAME",
-                format!("spillway-{}@localhost", self.ports.amqp),
-            )
+            .env("RABBITMQ_NODENAME", self.node())
             .env("RABBITMQ_DIST_PORT", self.ports.distribution.to_string())
             .env("RABBITMQ_CONF_ENV_FILE", folder.join("rabbitmq-env.conf"))
             .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
@@ -155,6 +154,35 @@ impl RabbitMq {
     /// When the broker does not make it.
     pub async fn vhost(&self) -> Result<Vhost> {
         Vhost::create(&self.url(), &self.management).await
+    }
+
+    /// Waits until a quorum queue would survive a kill of the broker.
+    ///
+    /// RabbitMQ 3.10 answers a declaration, and confirms messages, up to three seconds before the
+    /// queue's name is on disk (its registry is a `dets` table, which writes with a delay). Killed
+    /// in between, it comes back with a queue that has no leader, and its messages are lost. A
+    /// test that kills the broker waits here first: what it is after are our faults.
+    ///
+    /// # Errors
+    /// When the name is not on disk in ten times the delay.
+    pub async fn wait_until_recorded(&self, vhost: &str, queue: &str) -> Result<()> {
+        let name = format!("{}_{queue}", if vhost == "/" { "%2F" } else { vhost });
+        let registry = self.registry();
+        let recorded = async || contains(&fs::read(&registry).unwrap_or_default(), &name);
+        wait_within(10 * RECORDING_DELAY, recorded)
+            .await
+            .with_context(|| format!("{queue} in {vhost} is not in the registry on disk"))
+    }
+
+    /// Where the names of quorum queues are recorded.
+    fn registry(&self) -> PathBuf {
+        let node = self.node();
+        let data = self.leash.folder().join("mnesia").join(&node);
+        data.join("quorum").join(node).join("names.dets")
+    }
+
+    fn node(&self) -> String {
+        format!("spillway-{}@localhost", self.ports.amqp)
     }
 
     /// Runs `rabbitmqctl` on this node and hands back what it printed. It takes about a second:
@@ -241,6 +269,15 @@ const ERLANG_ARGUMENTS: &str = "-kernel inet_dist_use_interface {127,0,0,1}";
 /// five, so that a test which waits for a depth does not wait for the counting. (Also: with a file
 /// here the machine's own is not read.)
 const ADVANCED_CONFIG: &str = "[{rabbit, [{quorum_tick_interval, 500}]}].\n";
+
+/// After which a `dets` table writes what it was given.
+const RECORDING_DELAY: Duration = Duration::from_secs(3);
+
+fn contains(bytes: &[u8], name: &str) -> bool {
+    bytes
+        .windows(name.len())
+        .any(|window| window == name.as_bytes())
+}
 
 fn write_config(folder: &Path, ports: Ports) -> Result<()> {
     let config = format!(

@@ -2,7 +2,7 @@
 
 use crate::events::Events;
 use crate::settle::Outbox;
-use broker::{Consumer, Publisher};
+use broker::{Consumer, Delivery, Publisher};
 use envelope::{PipelineName, UnixMicros};
 use ledger::{Handler, Ledger, Recall};
 use ops::config::WorkerConfig;
@@ -105,8 +105,13 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
                 batch = consumer.next_batch(self.bounds.batch_max) => batch,
             };
             let Some(batch) = batch else { break };
+            let in_parts = async {
+                for part in parts(batch) {
+                    self.process(part, &stop).await;
+                }
+            };
             tokio::select! {
-                () = self.process(batch, &stop) => {}
+                () = in_parts => {}
                 () = self.overdue(&stop) => warn!("stopped with a batch in hand: it is released"),
             }
         }
@@ -119,8 +124,59 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         }
     }
 
+    /// Returns when a stop has waited long enough.
     async fn overdue(&self, stop: &CancellationToken) {
         stop.cancelled().await;
         tokio::time::sleep(self.bounds.drain_timeout).await;
+    }
+}
+
+/// A batch goes to the database as one message, so large bodies make it shorter (I8).
+const BATCH_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// Splits a batch where its bodies exceed the bound; a single body may, alone.
+fn parts(batch: Vec<Delivery>) -> Vec<Vec<Delivery>> {
+    let mut parts: Vec<Vec<Delivery>> = Vec::new();
+    let mut bytes = 0;
+    for delivery in batch {
+        let size = delivery.content.body().len();
+        match parts.last_mut() {
+            Some(part) if bytes + size <= BATCH_MAX_BYTES => {
+                bytes += size;
+                part.push(delivery);
+            }
+            Some(_) | None => {
+                bytes = size;
+                parts.push(vec![delivery]);
+            }
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use broker::{Content, Hand};
+    use bytes::Bytes;
+    use envelope::Wire;
+
+    #[test]
+    fn large_bodies_make_a_batch_shorter_and_none_is_left_out() {
+        let hand = Hand::new(|| {});
+        let delivery = |megabytes: usize| {
+            let body = Bytes::from(vec![0; megabytes * 1024 * 1024]);
+            Delivery::new(Content::read(Wire::default(), body), 0, hand.clone(), 1)
+        };
+        let sizes = |batch: &[usize]| -> Vec<usize> {
+            parts(batch.iter().copied().map(delivery).collect())
+                .iter()
+                .map(Vec::len)
+                .collect()
+        };
+        assert_eq!(sizes(&[1; 8]), [8]);
+        assert_eq!(sizes(&[1; 9]), [8, 1]);
+        assert_eq!(sizes(&[20, 1, 7, 1]), [1, 2, 1]);
+        assert_eq!(sizes(&[]), [0; 0]);
     }
 }

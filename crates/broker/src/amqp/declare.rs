@@ -144,14 +144,11 @@ async fn bounded_soft<T>(
 }
 
 fn precondition(error: &lapin::Error) -> Option<String> {
-    match error.kind() {
-        ErrorKind::ProtocolError(refusal)
-            if *refusal.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) =>
-        {
-            Some(refusal.get_message().to_string())
-        }
-        _ => None,
-    }
+    let ErrorKind::ProtocolError(refusal) = error.kind() else {
+        return None;
+    };
+    let differs = *refusal.kind() == AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED);
+    differs.then(|| refusal.get_message().to_string())
 }
 
 fn differs(declared: Result<Result<(), String>, OpenError>) -> Result<(), OpenError> {

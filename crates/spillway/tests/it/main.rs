@@ -1,4 +1,8 @@
 //! End to end: our programs as their users run them, against real servers and against none.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that panics has failed, as it should"
+)]
 
 mod books;
 mod door;
