@@ -65,14 +65,17 @@ impl Process {
         send(self.pid(), signal)
     }
 
-    /// Ends the process and its descendants at once, as a crash of the machine would.
+    /// Ends the process and its descendants at once, as a crash of the machine would, and waits
+    /// until all are gone: Postgres does not start again while a child of the old one lives.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.freeze()?;
+        let family = descendants(self.pid());
         self.signal_family(Signal::KILL)?;
         self.child
             .wait()
             .context("cannot wait for a killed process")?;
         Leash::strike(&self.record);
+        poll(|| !family.iter().any(|&pid| is_running(pid)));
         Ok(())
     }
 
@@ -107,11 +110,7 @@ impl Process {
         if self.farewell != Signal::KILL {
             self.thaw()?;
             self.signal(self.farewell)?;
-            // Drop is not async; this is a short poll, not a wait for some other task.
-            let started = Instant::now();
-            while self.ended().is_none() && started.elapsed() < PATIENCE {
-                std::thread::park_timeout(Duration::from_millis(5));
-            }
+            poll(|| self.ended().is_some());
         }
         if self.ended().is_none() {
             self.kill()
@@ -121,8 +120,22 @@ impl Process {
     }
 }
 
-/// An orderly end on drop takes milliseconds; longer than this and it is stuck.
+/// Looks until the answer is yes or [`PATIENCE`] is over. For a `kill` and a drop, which are not
+/// async; both wait for the kernel, not for another task.
+fn poll(mut look: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !look() && started.elapsed() < PATIENCE {
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// These ends take milliseconds; longer than this and something is stuck.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether a process still has its memory: one that has ended may stay listed for a while.
+fn is_running(pid: u32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe")).is_ok()
+}
 
 impl Drop for Process {
     fn drop(&mut self) {

@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 /// Keeps a queue consumed until its consumer is closed or dropped.
@@ -21,6 +22,7 @@ pub(super) async fn supervise(link: Arc<Link>, queue: QueueName, prefetch: u16, 
         queue,
         prefetch,
         feed,
+        stop: link.stop.clone(),
     };
     link.keep_open(&purpose, &mut work).await;
     work.feed.close();
@@ -30,6 +32,7 @@ struct Consuming {
     queue: QueueName,
     prefetch: u16,
     feed: Feed,
+    stop: CancellationToken,
 }
 
 impl SessionWork for Consuming {
@@ -37,7 +40,7 @@ impl SessionWork for Consuming {
         match self.open(session).await {
             Ok((channel, stream)) => {
                 Epoch::new(&self.feed, self.prefetch, channel)
-                    .run(session, stream)
+                    .run(session, stream, &self.stop)
                     .await
             }
             Err(why) => {
@@ -102,12 +105,22 @@ impl<'a> Epoch<'a> {
     }
 
     /// True when no further session is wanted.
-    async fn run(mut self, session: &Session, mut stream: Consumer) -> bool {
+    async fn run(
+        mut self,
+        session: &Session,
+        mut stream: Consumer,
+        stop: &CancellationToken,
+    ) -> bool {
         let mut reading = true;
         while reading || self.watermark.held() > 0 {
             tokio::select! {
                 biased;
                 () = session.ended() => return !reading,
+                // Whoever stops the broker has settled what it will settle; the rest is requeued.
+                () = stop.cancelled() => {
+                    let _ = self.ack_settled().await;
+                    break;
+                }
                 () = self.settled.notified() => {
                     if self.ack_settled().await.is_err() {
                         return !reading;

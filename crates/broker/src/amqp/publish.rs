@@ -112,6 +112,7 @@ impl Lane<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut drained = false;
         lane.set_state(state_under(*condition.borrow()));
+        link.readiness.stood();
         loop {
             let blocked = *condition.borrow() == Condition::Blocked;
             let room = in_flight.len() < link.settings.in_flight_max && !blocked;

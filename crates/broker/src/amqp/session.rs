@@ -29,7 +29,7 @@ pub(super) struct Link {
     pub(super) topology: Topology,
     pub(super) settings: Settings,
     pub(super) stop: CancellationToken,
-    readiness: Readiness,
+    pub(super) readiness: Readiness,
     epochs: AtomicU64,
 }
 
@@ -92,15 +92,20 @@ impl Readiness {
         }
     }
 
-    fn note<T>(&self, opened: &Result<T, OpenError>) {
-        match opened {
-            Ok(_) => self.0.send_replace(Start::Stood),
-            // Only before the first session: later, ingest answers 503 and an operator is at work.
-            Err(OpenError::Topology(why)) if matches!(*self.0.borrow(), Start::Waiting) => {
-                self.0.send_replace(Start::Hopeless(why.clone()))
+    /// A lane takes events.
+    pub(super) fn stood(&self) {
+        self.0.send_replace(Start::Stood);
+    }
+
+    /// Counts only before the first session: later, ingest answers 503 and an operator is at work.
+    fn hopeless(&self, why: &str) {
+        self.0.send_if_modified(|start| {
+            let waiting = matches!(start, Start::Waiting);
+            if waiting {
+                *start = Start::Hopeless(why.to_owned());
             }
-            Err(OpenError::Topology(_) | OpenError::Away(_)) => return,
-        };
+            waiting
+        });
     }
 }
 
@@ -141,7 +146,6 @@ impl Link {
                 () = self.stop.cancelled() => return,
                 () = work.meanwhile() => return,
             };
-            self.readiness.note(&opened);
             match opened {
                 Ok(session) => {
                     info!(
@@ -159,7 +163,12 @@ impl Link {
                         "lost the broker for {purpose}, connecting again"
                     );
                 }
-                Err(why) => warn!("cannot reach the broker for {purpose}: {why}"),
+                Err(why) => {
+                    warn!("cannot reach the broker for {purpose}: {why}");
+                    if let OpenError::Topology(why) = why {
+                        self.readiness.hopeless(&why);
+                    }
+                }
             }
             let wait = Backoff::RECONNECT.wait(failures, fastrand::f64());
             failures += 1;

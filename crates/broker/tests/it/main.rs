@@ -7,5 +7,7 @@
 
 #[macro_use]
 mod conformance;
+
+mod amqp;
 mod embedded;
 mod harness;

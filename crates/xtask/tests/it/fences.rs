@@ -73,18 +73,24 @@ fn the_fences_of_the_design_stand() {
     }
 }
 
-/// Behind two fences `spillway` is let in for its tests: what ships must not come along.
+/// Behind two fences these are let in for their tests: what ships must not come along.
 #[test]
-fn only_the_tests_of_the_command_look_into_the_databases() {
+fn only_the_tests_of_the_programs_look_into_the_databases() {
     let metadata = Metadata::ask();
-    let spillway = metadata
+    let programs = metadata
         .members()
-        .find(|package| package.name == "spillway")
-        .expect("a member");
-    for dependency in &spillway.dependencies {
-        let is_driver = ["tokio-postgres", "rusqlite"].contains(&dependency.name.as_str());
-        let ships = dependency.kind.as_deref() != Some("dev");
-        assert!(!(is_driver && ships), "spillway ships {}", dependency.name);
+        .filter(|package| ["spillway", "worker"].contains(&package.name.as_str()));
+    for program in programs {
+        for dependency in &program.dependencies {
+            let is_driver = ["tokio-postgres", "rusqlite"].contains(&dependency.name.as_str());
+            let ships = dependency.kind.as_deref() != Some("dev");
+            assert!(
+                !(is_driver && ships),
+                "{} ships {}",
+                program.name,
+                dependency.name
+            );
+        }
     }
 }
 

@@ -8,10 +8,11 @@ use serde::Deserialize;
 
 /// The folder of the workspace.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()
-        .expect("the workspace")
+    // Asked at run time: what was built may have been built in another checkout that shares the
+    // target folder.
+    let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it for tests");
+    let root = Path::new(&package).join("../..");
+    root.canonicalize().expect("the workspace")
 }
 
 /// The text of a file of the workspace.

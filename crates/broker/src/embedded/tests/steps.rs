@@ -215,3 +215,14 @@ fn delayed_events_join_in_the_order_they_are_due() {
     );
     assert_eq!(bench.writer.due_in(bench.now), None);
 }
+
+#[test]
+fn a_delayed_event_keeps_its_due_time_across_a_crash() {
+    let mut bench = Bench::new(None);
+    bench
+        .publish(retry_queue("payments", 4), event(1, "default"))
+        .unwrap();
+    bench.pass(Duration::from_secs(3));
+    bench.crash();
+    assert_eq!(bench.writer.due_in(bench.now), Some(Duration::from_secs(1)));
+}
