@@ -4,6 +4,7 @@ use crate::{Consumer, Publisher, QueueName, Topology, amqp, embedded};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Which broker, and where.
@@ -28,6 +29,10 @@ pub struct Settings {
     pub in_flight_max: usize,
     /// Events waiting for room in a channel; above it the answer is "overloaded" at once.
     pub waiting_max: usize,
+    /// How long new queues are left alone before anything is put into them. RabbitMQ 3.10 writes the name of a new
+    /// quorum queue down up to three seconds after it has declared it, and confirms events meanwhile;
+    /// killed in between, it forgets the queue and them (measured). Only the first start of all pays this.
+    pub settle_new_queues: Duration,
 }
 
 impl Settings {
@@ -39,6 +44,7 @@ impl Settings {
             channels_per_connection: 2,
             in_flight_max: 128,
             waiting_max: 256,
+            settle_new_queues: Duration::from_secs(5),
         }
     }
 }

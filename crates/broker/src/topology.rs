@@ -203,6 +203,14 @@ impl Topology {
     /// Takes what the other two route nowhere.
     pub const UNROUTED: &'static str = "spillway.unrouted";
 
+    /// The part that belongs to no pipeline: with it alone no event goes nowhere.
+    pub fn backbone(&self) -> Self {
+        Self {
+            pipelines: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// The exchanges, each after the one it refers to.
     pub fn exchanges(&self) -> Vec<Exchange> {
         let exchange = |name, kind, alternate| Exchange {

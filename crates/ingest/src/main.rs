@@ -1,7 +1,7 @@
 //! `spillway-ingest`: the door of a cluster.
 
 use anyhow::Context;
-use broker::{Broker, BrokerUrl, Settings};
+use broker::{Broker, BrokerUrl};
 use clap::Parser;
 use ingest::{Door, Events, Room};
 use ops::config::{self, Config};
@@ -72,7 +72,7 @@ async fn run(config: Config, sources: config::Sources, url: BrokerUrl) -> anyhow
     let broker = Broker::start(
         &url,
         &config::topology(&config),
-        Settings::of("spillway-ingest"),
+        config.broker.settings("spillway-ingest"),
         last.clone(),
     )?;
     info!("publishing to {url}");

@@ -1,7 +1,7 @@
 //! `spillway-worker`: applies the events of one pipeline.
 
 use anyhow::{Context, bail};
-use broker::{Broker, QueueName, Settings};
+use broker::{Broker, QueueName};
 use clap::Parser;
 use envelope::PipelineName;
 use ledger::{Ledger, LedgerSettings, LedgerUrl, Recall, SqliteLedger};
@@ -132,7 +132,10 @@ impl Program {
             .url
             .as_deref()
             .context("no broker: set SPILLWAY_BROKER_URL or [broker] url")?;
-        let settings = Settings::of(format!("spillway-worker {}", self.name));
+        let settings = self
+            .config
+            .broker
+            .settings(format!("spillway-worker {}", self.name));
         let broker = Broker::start(
             &url.parse()?,
             &config::topology(&self.config),

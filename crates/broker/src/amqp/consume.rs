@@ -36,6 +36,8 @@ struct Consuming {
 }
 
 impl SessionWork for Consuming {
+    const CONSUMES: bool = true;
+
     async fn run(&mut self, session: &Session) -> bool {
         match self.open(session).await {
             Ok((channel, stream)) => {

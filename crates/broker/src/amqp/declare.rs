@@ -1,7 +1,9 @@
 //! Declares the topology. The same declaration again changes nothing; another one is refused (406).
 
 use super::session::{OpenError, Session, bounded};
-use crate::{Binding, DeadLetterTo, Exchange, ExchangeKind, Journal, Queue, QueueKind, Topology};
+use crate::{
+    Binding, DeadLetterTo, Exchange, ExchangeKind, Journal, Queue, QueueKind, QueueName, Topology,
+};
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::{AMQPValue, FieldTable};
@@ -25,6 +27,28 @@ pub(super) async fn topology(session: &Session, topology: &Topology) -> Result<(
         bind(&channel, binding).await?;
     }
     bounded("closing a channel", channel.close(200, "declared".into())).await
+}
+
+/// Whether every pipeline's queue is there already.
+pub(super) async fn queues_exist(
+    session: &Session,
+    topology: &Topology,
+) -> Result<bool, OpenError> {
+    for pipeline in &topology.pipelines {
+        // A refusal closes the channel, so each question has one of its own.
+        let channel = session.channel().await?;
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..Default::default()
+        };
+        let name = QueueName::main(&pipeline.name);
+        let asking = channel.queue_declare(name.as_str().into(), options, FieldTable::default());
+        if bounded("asking for a queue", asking).await.is_err() {
+            return Ok(false);
+        }
+        bounded("closing a channel", channel.close(200, "asked".into())).await?;
+    }
+    Ok(true)
 }
 
 async fn declare_exchange(channel: &Channel, exchange: &Exchange) -> Result<(), OpenError> {

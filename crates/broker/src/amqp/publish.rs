@@ -42,6 +42,8 @@ struct Publishing {
 }
 
 impl SessionWork for Publishing {
+    const CONSUMES: bool = false;
+
     async fn run(&mut self, session: &Session) -> bool {
         // The lanes share their connection's fate: the first to end takes the others with it.
         let over = CancellationToken::new();

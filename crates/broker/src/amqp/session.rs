@@ -7,9 +7,9 @@ use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, Event};
 use resilience::Backoff;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -31,6 +31,8 @@ pub(super) struct Link {
     pub(super) stop: CancellationToken,
     pub(super) readiness: Readiness,
     epochs: AtomicU64,
+    declaring: Mutex<()>,
+    declared: AtomicBool,
 }
 
 /// An open connection with the topology declared on it.
@@ -131,6 +133,8 @@ impl Link {
             stop,
             readiness,
             epochs: AtomicU64::new(1),
+            declaring: Mutex::default(),
+            declared: AtomicBool::new(false),
         }
     }
 
@@ -142,7 +146,7 @@ impl Link {
         let mut failures = 0;
         while !self.stop.is_cancelled() {
             let opened = tokio::select! {
-                opened = self.open(purpose) => opened,
+                opened = self.open(purpose, W::CONSUMES) => opened,
                 () = self.stop.cancelled() => return,
                 () = work.meanwhile() => return,
             };
@@ -180,7 +184,7 @@ impl Link {
         }
     }
 
-    async fn open(&self, purpose: &str) -> Result<Session, OpenError> {
+    async fn open(&self, purpose: &str, consumes: bool) -> Result<Session, OpenError> {
         let name = format!("{} {purpose}", self.settings.program);
         // No auto-recovery: its retries run out in silence, and its channels outlive their delivery tags.
         let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -194,13 +198,39 @@ impl Link {
             condition,
             ended,
         };
-        declare::topology(&session, &self.topology).await?;
+        self.declare(&session, consumes).await?;
         Ok(session)
+    }
+
+    /// Declares what this session needs. Queues that are new are waited for before anything is put into
+    /// them: see [`Settings::settle_new_queues`].
+    async fn declare(&self, session: &Session, consumes: bool) -> Result<(), OpenError> {
+        // One at a time, or the second connection would find the first one's queues and take them for old.
+        let _turn = self.declaring.lock().await;
+        if self.declared.load(Ordering::Relaxed) && !consumes {
+            // A queue that an operator has deleted is for whoever consumes it to make again; until then
+            // its events wait among the unrouted.
+            return declare::topology(session, &self.topology.backbone()).await;
+        }
+        let fresh = !declare::queues_exist(session, &self.topology).await?;
+        declare::topology(session, &self.topology).await?;
+        if fresh {
+            info!(
+                "the queues are new: waiting {:?} until they are safe",
+                self.settings.settle_new_queues
+            );
+            sleep(self.settings.settle_new_queues).await;
+        }
+        self.declared.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 
 /// What a session is for.
 pub(super) trait SessionWork {
+    /// Whether it needs the queues themselves, and not only a way to them.
+    const CONSUMES: bool;
+
     /// Uses a session until it ends or the work does; true when no further session is wanted.
     fn run(&mut self, session: &Session) -> impl Future<Output = bool> + Send;
 

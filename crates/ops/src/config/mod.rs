@@ -53,6 +53,14 @@ pub struct BrokerConfig {
     /// `amqp://user:password@host:5672/vhost`, or `embedded:PATH`.
     #[config(env = "SPILLWAY_BROKER_URL")]
     pub url: Option<String>,
+    /// How long queues that did not exist before are left alone at the first start of all: a RabbitMQ 3.10
+    /// killed within three seconds of making them forgets them, with what it had confirmed.
+    #[config(
+        default = "5s",
+        env = "SPILLWAY_BROKER_SETTLE_NEW_QUEUES",
+        deserialize_with = humantime_serde::deserialize
+    )]
+    pub settle_new_queues: Duration,
 }
 
 /// `[ledger]`

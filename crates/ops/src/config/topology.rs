@@ -1,7 +1,7 @@
 //! The topology a configuration asks for. Every program declares the same.
 
-use super::Config;
-use broker::{Journal, Pipeline, SourceFilter, Topology};
+use super::{BrokerConfig, Config};
+use broker::{Journal, Pipeline, Settings, SourceFilter, Topology};
 
 /// Exchanges, queues and bindings for the pipelines of this configuration.
 pub fn topology(config: &Config) -> Topology {
@@ -26,4 +26,14 @@ fn filter(sources: &[String]) -> SourceFilter {
             .filter_map(|source| source.parse().ok())
             .collect(),
     )
+}
+
+impl BrokerConfig {
+    /// How a program uses the broker.
+    pub fn settings(&self, program: impl Into<String>) -> Settings {
+        Settings {
+            settle_new_queues: self.settle_new_queues,
+            ..Settings::of(program)
+        }
+    }
 }

@@ -6,7 +6,7 @@ use crate::archive::{self, Origin};
 use crate::data_dir::{self, DataDir};
 use anyhow::Context;
 use banner::Banner;
-use broker::{Broker, QueueName, Settings};
+use broker::{Broker, QueueName};
 use clap::Args;
 use ingest::{Door, Room};
 use ledger::{Ledger, LedgerSettings, LedgerUrl, Recall, SqliteLedger};
@@ -148,7 +148,7 @@ impl Server {
         let broker = Broker::start(
             &url,
             &topology,
-            Settings::of("spillway serve"),
+            self.config.broker.settings("spillway serve"),
             stages.last.clone(),
         )?;
 

@@ -134,6 +134,11 @@ impl Flow {
         self.answers.lock().unwrap().accepted.len()
     }
 
+    /// Everything sent so far.
+    pub fn sent(&self) -> BTreeSet<String> {
+        self.answers.lock().unwrap().sent.clone()
+    }
+
     /// Waits until this many more have been accepted.
     pub async fn go_on(&self, more: usize) {
         let target = self.accepted() + more;

@@ -93,12 +93,19 @@ pub async fn serve(folder: &Path) -> (Node, Books) {
     (node, Books::Sqlite(folder.join("ledger.db")))
 }
 
+/// The default of the programs.
+pub const KILLABLE: &str = "5s";
+/// For a broker that nobody kills.
+pub const AT_ONCE: &str = "0s";
+
 /// The URLs of the servers a cluster runs on.
 #[derive(Clone, Debug)]
 pub struct Servers {
     pub broker: String,
     pub ledger: String,
     pub recall: String,
+    /// How long new queues are waited for; `KILLABLE` where the broker is killed.
+    pub settle: &'static str,
 }
 
 impl Servers {
@@ -139,6 +146,7 @@ impl Servers {
             .env("SPILLWAY_BROKER_URL", &self.broker)
             .env("SPILLWAY_LEDGER_URL", &self.ledger)
             .env("SPILLWAY_RECALL_URL", &self.recall)
+            .env("SPILLWAY_BROKER_SETTLE_NEW_QUEUES", self.settle)
     }
 
     pub fn books(&self) -> Books {
@@ -163,6 +171,7 @@ impl Corner {
             broker: vhost.url().to_owned(),
             ledger: database.url().to_owned(),
             recall,
+            settle: AT_ONCE,
         };
         Self {
             servers,
