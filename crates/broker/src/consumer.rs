@@ -146,6 +146,11 @@ impl Consumer {
         }
     }
 
+    /// Whether [`Consumer::stop_reading`] has been called.
+    pub fn has_stopped_reading(&self) -> bool {
+        self.reading.is_cancelled()
+    }
+
     /// Stops reading; deliveries already taken may still be settled.
     pub fn stop_reading(&mut self) {
         self.reading.cancel();

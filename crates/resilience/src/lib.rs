@@ -3,7 +3,9 @@
 //! Nothing here does I/O. Start with [`Fault`]: whose fault something is decides everything after it.
 
 mod backoff;
+mod breaker;
 mod fault;
 
 pub use backoff::{Backoff, RETRY_DELAYS, retry_delay};
+pub use breaker::{Breaker, BreakerState, PROBE_TIMEOUT};
 pub use fault::{Class, Fault, Reason};

@@ -78,8 +78,8 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         outcomes
     }
 
-    /// Waits out a ledger that is away for as long as it takes, with the batch in hand: nothing else could
-    /// be done with the next one either, and the prefetch bounds what is held. Spends no attempt (I11).
+    /// Waits out a ledger that is away, with the batch in hand, and spends no attempt (I11). Whoever called
+    /// [`Worker::process`] takes the batch back when that lasts too long.
     async fn try_until_decided(
         &self,
         batch: &[Candidate<H::Effect>],
@@ -88,29 +88,51 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        let (mut outages, mut contentions) = (0, 0);
+        let mut contentions = 0;
         loop {
             let fault = match self.ledger.commit(&self.handler, batch).await {
-                Ok(verdicts) => return Ok(verdicts),
+                Ok(verdicts) => {
+                    self.gate.succeeded();
+                    return Ok(verdicts);
+                }
                 Err(fault) => fault,
             };
             self.events.ledger_fault(&fault);
-            let wait = match fault.class {
+            let again = match fault.class {
                 Class::Ours => {
-                    outages += 1;
-                    Backoff::RECONNECT.wait(outages - 1, fastrand::f64())
+                    self.gate.failed();
+                    self.gate.pass(|| self.ledger.ping(), stop).await
                 }
                 Class::Contention if contentions < CONTENTION_TRIES => {
                     contentions += 1;
-                    CONTENTION_BACKOFF.wait(contentions - 1, fastrand::f64())
+                    wait(
+                        CONTENTION_BACKOFF.wait(contentions - 1, fastrand::f64()),
+                        stop,
+                    )
+                    .await
                 }
-                Class::Contention | Class::Passing | Class::Poison => return Err(fault),
+                Class::Contention => {
+                    self.gate.contended();
+                    false
+                }
+                // The ledger answers, and refuses this event.
+                Class::Passing | Class::Poison => {
+                    self.gate.succeeded();
+                    false
+                }
             };
-            tokio::select! {
-                () = sleep(wait) => {}
-                () = stop.cancelled() => return Err(fault),
+            if !again {
+                return Err(fault);
             }
         }
+    }
+}
+
+/// False when stopping comes first.
+async fn wait(duration: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = sleep(duration) => true,
+        () = stop.cancelled() => false,
     }
 }
 

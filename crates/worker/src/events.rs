@@ -3,8 +3,8 @@
 use crate::disposition::Disposition;
 use envelope::{Envelope, PipelineName, UnixMicros};
 use ledger::Claimed;
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
-use resilience::{Class, Fault, Reason};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry};
+use resilience::{BreakerState, Class, Fault, Reason};
 use tracing::{debug, info, warn};
 
 /// The bounds of an event's age, with the alert's threshold of 30 s and the retry delays on edges.
@@ -44,6 +44,7 @@ pub struct Events {
     dedupe: IntCounterVec,
     conflicts: IntCounterVec,
     faults: IntCounterVec,
+    breaker: IntGaugeVec,
     age_seconds: Histogram,
     batch_size: Histogram,
 }
@@ -95,6 +96,13 @@ impl Events {
                 ),
                 &["class"],
             )?,
+            breaker: IntGaugeVec::new(
+                Opts::new(
+                    "breaker_state",
+                    "1 for the state a dependency's breaker is in, else 0.",
+                ),
+                &["dependency", "state"],
+            )?,
             age_seconds: histogram("event_age_seconds", "From receipt to commit.", AGE_SECONDS)?,
             batch_size: histogram("batch_size", "Deliveries in a batch.", BATCH_EVENTS)?,
         };
@@ -107,6 +115,7 @@ impl Events {
         ] {
             registry.register(Box::new(counters.clone()))?;
         }
+        registry.register(Box::new(events.breaker.clone()))?;
         registry.register(Box::new(events.age_seconds.clone()))?;
         registry.register(Box::new(events.batch_size.clone()))?;
         OUTCOMES
@@ -142,6 +151,22 @@ impl Events {
     pub(crate) fn ledger_fault(&self, fault: &Fault) {
         self.faults.with_label_values(&[fault.class.as_str()]).inc();
         warn!(fault.class = %fault.class, "a batch could not be applied: {fault}");
+    }
+
+    /// The ledger's breaker has changed. While it is open nothing is consumed: the events wait in their
+    /// queue and spend no attempts. Mend the database; consumption resumes by itself.
+    pub(crate) fn breaker(&self, now: BreakerState) {
+        for state in BreakerState::ALL {
+            let value = i64::from(state == now);
+            self.breaker
+                .with_label_values(&["ledger", state.as_str()])
+                .set(value);
+        }
+        info!(
+            state = now.as_str(),
+            "the ledger's breaker is {}",
+            now.as_str()
+        );
     }
 
     /// A delivery has met its ending.

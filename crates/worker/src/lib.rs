@@ -8,6 +8,7 @@ mod collapse;
 mod commit;
 mod disposition;
 mod events;
+mod gate;
 pub mod handlers;
 mod intake;
 mod process;

@@ -144,7 +144,6 @@ impl Program {
         )?;
         let bounds = Bounds::from(&self.config.worker);
         let events = Events::register(&registry, &self.pipeline)?;
-        let consumer = broker.consumer(QueueName::main(&self.pipeline), bounds.prefetch);
         let (name, pipeline) = (self.name.clone(), self.pipeline.clone());
         let worker = Worker::new(
             name,
@@ -156,7 +155,9 @@ impl Program {
             events,
             bounds,
         );
-        let working = tokio::spawn(worker.run(consumer, stop.clone()));
+        let (queue, source) = (QueueName::main(&self.pipeline), broker.clone());
+        let consume = move || source.consumer(queue.clone(), bounds.prefetch);
+        let working = tokio::spawn(worker.run(consume, stop.clone()));
         tokio::select! {
             ready = broker.ready() => ready?,
             () = stop.cancelled() => {}

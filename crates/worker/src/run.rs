@@ -1,11 +1,13 @@
 //! The loop: take what is there, process it, until told to stop.
 
 use crate::events::Events;
+use crate::gate::Gate;
 use crate::settle::Outbox;
 use broker::{Consumer, Delivery, Publisher};
 use envelope::{PipelineName, UnixMicros};
 use ledger::{Handler, Ledger, Recall};
 use ops::config::WorkerConfig;
+use resilience::BreakerState;
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +21,7 @@ pub struct Worker<L, H> {
     pub(crate) ledger: L,
     pub(crate) recall: Recall,
     pub(crate) handler: H,
+    pub(crate) gate: Gate,
     pub(crate) outbox: Outbox,
     pub(crate) events: Events,
     pub(crate) now: fn() -> UnixMicros,
@@ -58,6 +61,10 @@ pub fn unique_name() -> String {
     format!("{host}-{}-{:08x}", std::process::id(), fastrand::u32(..))
 }
 
+/// How long the events in hand are kept while the ledger is away: long enough for a failover, and far
+/// below the 30 minutes after which RabbitMQ closes the channel of a consumer that does not ack.
+const HOLD_MAX: Duration = Duration::from_secs(30);
+
 /// How long a stop waits for events on their way to another queue, and for the last acks.
 const LAST_ACKS_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -86,6 +93,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             ledger,
             recall,
             handler,
+            gate: Gate::new(events.clone()),
             outbox,
             events,
             now,
@@ -95,39 +103,104 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
 
     /// Works until `stop`, then finishes what is in hand and returns.
     ///
-    /// `prefetch` of the consumer and of the bounds are the same number.
-    pub async fn run(self, mut consumer: Consumer, stop: CancellationToken) {
+    /// `consume` starts to consume the queue, with the prefetch of the bounds. It is called again after
+    /// the ledger was away for long: what was in hand has gone back to the broker by then.
+    pub async fn run(self, consume: impl Fn() -> Consumer + Send, stop: CancellationToken) {
         info!(worker = self.name, pipeline = %self.pipeline, "working on pipeline {}", self.pipeline);
+        while self.gate.pass(|| self.ledger.ping(), &stop).await {
+            match self.work_through(consume(), &stop).await {
+                Ended::LedgerAway => info!("not consuming while the ledger is away"),
+                Ended::Stopped => break,
+            }
+        }
+        self.outbox.close(LAST_ACKS_TIMEOUT).await;
+    }
+
+    /// Takes batches until told to stop, or until the ledger's breaker has opened.
+    async fn work_through(&self, mut consumer: Consumer, stop: &CancellationToken) -> Ended {
+        let mut ramp = Ramp::new(self.gate.state(), self.bounds.batch_max);
+        let mut ended = Ended::Stopped;
         loop {
             let batch = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                batch = consumer.next_batch(self.bounds.batch_max) => batch,
+                batch = consumer.next_batch(ramp.batch_max()) => batch,
             };
             let Some(batch) = batch else { break };
             let in_parts = async {
                 for part in parts(batch) {
-                    self.process(part, &stop).await;
+                    self.process(part, stop).await;
                 }
             };
             tokio::select! {
                 () = in_parts => {}
-                () = self.overdue(&stop) => warn!("stopped with a batch in hand: it is released"),
+                () = self.pause_while_open(&mut consumer) => {
+                    warn!("the ledger is away for longer than {HOLD_MAX:?}: what is in hand goes back");
+                }
+                () = self.overdue(stop) => warn!("stopped with a batch in hand: it is released"),
+            }
+            if consumer.has_stopped_reading() {
+                ended = Ended::LedgerAway;
+                break;
             }
         }
         consumer.stop_reading();
-        self.outbox.close(LAST_ACKS_TIMEOUT).await;
+        if stop.is_cancelled() {
+            self.outbox.close(LAST_ACKS_TIMEOUT).await;
+        }
         if timeout(LAST_ACKS_TIMEOUT, consumer.close()).await.is_err() {
             warn!(
                 "the broker could not be told of the last acks: their events come again, as duplicates"
             );
         }
+        ended
+    }
+
+    /// Stops reading when the breaker opens, and returns when what is in hand has been held for long
+    /// enough. Never a nack: under an active consumer that is a hot loop through the broker.
+    async fn pause_while_open(&self, consumer: &mut Consumer) {
+        self.gate.opened().await;
+        consumer.stop_reading();
+        tokio::time::sleep(HOLD_MAX).await;
     }
 
     /// Returns when a stop has waited long enough.
     async fn overdue(&self, stop: &CancellationToken) {
         stop.cancelled().await;
         tokio::time::sleep(self.bounds.drain_timeout).await;
+    }
+}
+
+/// Why a consumer is done with.
+enum Ended {
+    /// The breaker opened.
+    LedgerAway,
+    /// We were told to stop, or the broker was.
+    Stopped,
+}
+
+/// After an outage small batches come first: one that is the probe, one that warms up.
+struct Ramp {
+    sizes: std::vec::IntoIter<usize>,
+    full: usize,
+}
+
+impl Ramp {
+    fn new(state: BreakerState, full: usize) -> Self {
+        let sizes = match state {
+            BreakerState::Closed => vec![],
+            BreakerState::Open | BreakerState::HalfOpen => vec![1, 8],
+        };
+        Self {
+            sizes: sizes.into_iter(),
+            full,
+        }
+    }
+
+    fn batch_max(&mut self) -> usize {
+        self.sizes
+            .next()
+            .map_or(self.full, |size| size.min(self.full))
     }
 }
 

@@ -222,8 +222,9 @@ impl Server {
                 events,
                 bounds,
             );
-            let consumer = broker.consumer(QueueName::main(pipeline), bounds.prefetch);
-            tasks.spawn(worker.run(consumer, stages.work.clone()));
+            let (queue, source) = (QueueName::main(pipeline), broker.clone());
+            let consume = move || source.consumer(queue.clone(), bounds.prefetch);
+            tasks.spawn(worker.run(consume, stages.work.clone()));
             archive(Origin::Dead(pipeline.clone()), QueueName::dead(pipeline));
         }
         archive(Origin::Unrouted, QueueName::unrouted());

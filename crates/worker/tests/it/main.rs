@@ -10,7 +10,7 @@ use envelope::{Attempt, Envelope, SignatureDigest, UnixMicros, UnixSeconds};
 use ledger::{LedgerSettings, Recall, SqliteLedger};
 use prometheus::Registry;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use testkit::wait_until;
 use tokio::task::JoinHandle;
@@ -64,7 +64,9 @@ impl Bench {
             bounds,
         );
         let stop = CancellationToken::new();
-        let running = tokio::spawn(worker.run(consumer, stop.clone()));
+        let consumer = Mutex::new(Some(consumer));
+        let consume = move || consumer.lock().unwrap().take().expect("it consumes once");
+        let running = tokio::spawn(worker.run(consume, stop.clone()));
         Self {
             feed,
             lane,

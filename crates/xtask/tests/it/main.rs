@@ -2,4 +2,5 @@
 
 mod fences;
 mod manifests;
+mod promises;
 mod workspace;

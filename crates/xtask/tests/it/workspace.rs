@@ -29,6 +29,13 @@ pub fn source_of(crates: &[&str]) -> String {
     source
 }
 
+/// The Rust source of every crate, its tests included, all files in one string.
+pub fn tests() -> String {
+    let mut source = String::new();
+    collect(&root().join("crates"), &mut source);
+    source
+}
+
 fn collect(folder: &Path, source: &mut String) {
     for entry in std::fs::read_dir(folder).expect("a source folder") {
         let path = entry.expect("an entry").path();

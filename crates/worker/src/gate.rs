@@ -1,0 +1,121 @@
+//! The gate in front of the ledger: its breaker, and who waits for it.
+
+use crate::events::Events;
+use resilience::{Breaker, BreakerState, Fault, PROBE_TIMEOUT};
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// Batches in a row that lost every immediate try against other writers: the database is overloaded.
+const CONTENDED_TO_OPEN: u32 = 5;
+
+/// One ledger's breaker, shared by whatever asks the ledger.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    breaker: Mutex<Inner>,
+    state: watch::Sender<BreakerState>,
+    events: Events,
+}
+
+#[derive(Debug)]
+struct Inner {
+    breaker: Breaker,
+    contended: u32,
+}
+
+impl Gate {
+    pub(crate) fn new(events: Events) -> Self {
+        let state = BreakerState::Closed;
+        events.breaker(state);
+        let inner = Inner {
+            breaker: Breaker::new(Instant::now()),
+            contended: 0,
+        };
+        Self {
+            breaker: Mutex::new(inner),
+            state: watch::Sender::new(state),
+            events,
+        }
+    }
+
+    pub(crate) fn state(&self) -> BreakerState {
+        *self.state.borrow()
+    }
+
+    /// Returns once the breaker is open. Half-open is not: then the next batch is the probe.
+    pub(crate) async fn opened(&self) {
+        let mut state = self.state.subscribe();
+        // An error means that the gate is gone, and with it whoever would ask.
+        let _ = state.wait_for(|state| *state == BreakerState::Open).await;
+    }
+
+    /// The ledger has answered.
+    pub(crate) fn succeeded(&self) {
+        self.change(|inner| {
+            inner.contended = 0;
+            inner.breaker.succeeded(Instant::now());
+        });
+    }
+
+    /// A fault of ours.
+    pub(crate) fn failed(&self) {
+        self.change(|inner| inner.breaker.failed(Instant::now(), fastrand::f64()));
+    }
+
+    /// A batch lost all its immediate tries against other writers.
+    pub(crate) fn contended(&self) {
+        self.change(|inner| {
+            inner.contended += 1;
+            if inner.contended >= CONTENDED_TO_OPEN {
+                inner.contended = 0;
+                inner.breaker.open(Instant::now(), fastrand::f64());
+            }
+        });
+    }
+
+    /// Waits until the ledger may be asked: after the backoff while closed, and from open only once a probe
+    /// has been answered. False when stopping comes first.
+    pub(crate) async fn pass<F>(&self, probe: impl Fn() -> F, stop: &CancellationToken) -> bool
+    where
+        F: Future<Output = Result<(), Fault>>,
+    {
+        loop {
+            let due = self.locked().breaker.due();
+            tokio::select! {
+                () = sleep_until(due.into()) => {}
+                () = stop.cancelled() => return false,
+            }
+            if !self.change(|inner| inner.breaker.try_pass(Instant::now())) {
+                continue;
+            }
+            if self.state() == BreakerState::Closed {
+                return true;
+            }
+            match timeout(PROBE_TIMEOUT, probe()).await {
+                // It answers again; whether it applies an event, the next batch will tell.
+                Ok(Ok(())) => return true,
+                Ok(Err(_)) | Err(_) => self.failed(),
+            }
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        let mut inner = self.locked();
+        let changed = change(&mut inner);
+        let now = inner.breaker.state();
+        let is_new = self
+            .state
+            .send_if_modified(|state| std::mem::replace(state, now) != now);
+        if is_new {
+            self.events.breaker(now);
+        }
+        changed
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
