@@ -204,3 +204,57 @@ async fn a_stop_under_load_fails_and_doubles_nothing() {
     audit(&corner.servers.books(), &answers).await;
     drained(&corner).await;
 }
+
+/// Longer than the 30 s for which a worker holds what it has in hand.
+const AWAY: Duration = Duration::from_secs(40);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_for_long_costs_no_event_an_attempt() {
+    let corner = Corner::new().await;
+    let mut postgres = Postgres::start().await.unwrap();
+    let database = postgres.database().await.unwrap();
+    let servers = Servers {
+        ledger: database.url().to_owned(),
+        ..corner.servers.clone()
+    };
+    let (ingest, worker) = (servers.ingest().await, servers.worker().await);
+    let flow = Flow::start("away", vec![ingest.url.clone()], 2);
+    flow.go_on(100).await;
+
+    postgres.stop().await.unwrap();
+    let stopped = Instant::now();
+    let open = r#"spillway_breaker_state{dependency="ledger",state="open"}"#;
+    wait_until("the breaker opens", PATIENCE, async || {
+        worker.metric(open).await > 0.0
+    })
+    .await;
+    wait_until("the outage has lasted", AWAY * 2, async || {
+        stopped.elapsed() > AWAY
+    })
+    .await;
+    // The door does not notice, and what was in hand has gone back to the queue in one piece.
+    flow.go_on(100).await;
+    let queue = format!("queues/{}/spillway.payments", corner.vhost.name());
+    wait_until("nobody consumes", PATIENCE, async || {
+        let depth = corner.vhost.management().get(&queue).await.ok();
+        depth.is_some_and(|depth| depth["consumers"] == 0 && depth["messages_unacknowledged"] == 0)
+    })
+    .await;
+
+    postgres.restart().await.unwrap();
+    let answers = flow.stop().await;
+    audit(&servers.books(), &answers).await;
+    let attempts = "SELECT CAST(max(attempt) AS text) FROM processed_webhooks";
+    assert_eq!(
+        servers.books().query(attempts).await.unwrap(),
+        [["1"]],
+        "an outage is nobody's attempt"
+    );
+    assert_eq!(
+        corner.vhost.ready("spillway.payments.dead").await.unwrap(),
+        0
+    );
+    let closed = r#"spillway_breaker_state{dependency="ledger",state="closed"}"#;
+    assert_eq!(worker.metric(closed).await, 1.0);
+    drained(&corner).await;
+}
