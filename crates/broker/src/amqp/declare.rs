@@ -44,7 +44,6 @@ pub(super) async fn queues_exist(
         let name = QueueName::main(&pipeline.name);
         let asking = channel.queue_declare(name.as_str().into(), options, FieldTable::default());
         if bounded("asking for a queue", asking).await.is_err() {
-            session.bury(channel);
             return Ok(false);
         }
         bounded("closing a channel", channel.close(200, "asked".into())).await?;

@@ -7,7 +7,6 @@ use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, Event};
 use resilience::Backoff;
 use std::future::Future;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -44,8 +43,6 @@ pub(super) struct Session {
     /// What the broker lets us do.
     pub(super) condition: watch::Receiver<Condition>,
     ended: CancellationToken,
-    /// Channels that the broker has closed; see [`Session::bury`].
-    buried: std::sync::Mutex<Vec<Channel>>,
 }
 
 /// What the broker lets a connection do.
@@ -200,7 +197,6 @@ impl Link {
             epoch,
             condition,
             ended,
-            buried: std::sync::Mutex::default(),
         };
         self.declare(&session, consumes).await?;
         Ok(session)
@@ -247,16 +243,6 @@ impl Session {
         bounded("opening a channel", self.connection.create_channel()).await
     }
 
-    /// Keeps a channel that the broker has refused something on until the session ends. Dropped before its
-    /// close has been answered, it is closed a second time, and the library takes that for the end of the
-    /// whole connection (seen with lapin 4.12.3).
-    pub(super) fn bury(&self, channel: Channel) {
-        self.buried
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(channel);
-    }
-
     /// Returns when the connection has ended, for whatever reason.
     pub(super) async fn ended(&self) {
         self.ended.cancelled().await;
@@ -299,6 +285,8 @@ fn watch_events(connection: &Connection) -> (watch::Receiver<Condition>, Cancell
                     info!("the broker takes events again");
                     condition.send_replace(Condition::Open);
                 }
+                // Of one channel: whoever uses that channel is told by its own calls.
+                Event::Error(error) if error.is_amqp_soft_error() => {}
                 Event::Error(_) => break,
                 // Only a connection without confirms needs to heed flow; the rest says nothing new.
                 Event::Connected | Event::SendFlow(_) => {}
