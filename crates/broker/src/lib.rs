@@ -16,6 +16,7 @@ mod start;
 mod topology;
 
 pub use consumer::{Consumer, Content, Delivery, Ending, Feed, Hand, Receipt, Tag, consumer};
+pub use embedded::{KeepError, Spool, Spooled};
 pub use publisher::{
     Confirmed, LaneState, PublishError, PublishLane, PublishRequest, Publisher, publisher,
 };

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// Which broker, and where.
@@ -60,6 +61,14 @@ pub enum StartError {
         /// What the system said.
         why: String,
     },
+    /// The spool's file cannot be used.
+    #[error("the spool cannot use {path}: {why}")]
+    Spool {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
     /// An exchange or queue exists with other arguments. It has to be deleted by hand: only a person can
     /// tell whether something is still in it.
     #[error("the broker's topology differs from what this program needs: {0}")]
@@ -109,6 +118,15 @@ impl Broker {
         match self {
             Self::Amqp(broker) => broker.consumer(queue, prefetch),
             Self::Embedded(broker) => broker.consumer(queue, prefetch),
+        }
+    }
+
+    /// How many events are ready in the fullest of these queues, looked at once a second for as long as
+    /// somebody watches; nothing while that is unknown.
+    pub fn watch_depth(&self, queues: Vec<QueueName>) -> watch::Receiver<Option<u64>> {
+        match self {
+            Self::Amqp(broker) => broker.watch_depth(queues),
+            Self::Embedded(broker) => broker.watch_depth(queues),
         }
     }
 

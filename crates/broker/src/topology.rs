@@ -203,6 +203,12 @@ impl Topology {
     /// Takes what the other two route nowhere.
     pub const UNROUTED: &'static str = "spillway.unrouted";
 
+    /// Every pipeline's main queue.
+    pub fn main_queues(&self) -> Vec<QueueName> {
+        let main = |pipeline: &Pipeline| QueueName::main(&pipeline.name);
+        self.pipelines.iter().map(main).collect()
+    }
+
     /// The part that belongs to no pipeline: with it alone no event goes nowhere.
     pub fn backbone(&self) -> Self {
         Self {

@@ -1,9 +1,11 @@
 //! What happened, for operators: the log line and the metric of one event live in one function.
 
-use crate::refused::{OUTCOMES, Refused};
+use crate::refused::{OUTCOMES, QUEUED, Refused, SPOOLED};
+use crate::store::Stored;
+use broker::embedded::Standing;
 use broker::{Confirmed, PublishError};
 use envelope::{EventId, SourceName, UnixMicros};
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 use signing::Verified;
 use std::time::Duration;
 use tracing::{debug, info, warn};
@@ -25,6 +27,8 @@ pub struct Events {
     skew_seconds: HistogramVec,
     confirms: IntCounterVec,
     confirm_seconds: Histogram,
+    spool_events: IntGauge,
+    spool_bytes: IntGauge,
 }
 
 impl Events {
@@ -74,12 +78,22 @@ impl Events {
                 "From publishing an event to the broker's verdict.",
                 SECONDS,
             ))?,
+            spool_events: IntGauge::new(
+                "spool_events",
+                "Events in the spool: answered 202 and not yet on the broker.",
+            )?,
+            spool_bytes: IntGauge::new(
+                "spool_bytes",
+                "Bytes in use of the spool's file; at [spool] max_bytes the answer is 503.",
+            )?,
         };
         registry.register(Box::new(events.requests.clone()))?;
         registry.register(Box::new(events.request_seconds.clone()))?;
         registry.register(Box::new(events.skew_seconds.clone()))?;
         registry.register(Box::new(events.confirms.clone()))?;
         registry.register(Box::new(events.confirm_seconds.clone()))?;
+        registry.register(Box::new(events.spool_events.clone()))?;
+        registry.register(Box::new(events.spool_bytes.clone()))?;
         events.start_at_zero(sources);
         Ok(events)
     }
@@ -111,14 +125,18 @@ impl Events {
         &self,
         source: Option<&SourceName>,
         request_id: &str,
-        taken: &Result<(EventId, Confirmed), Refused>,
+        taken: &Result<(EventId, Stored), Refused>,
         took: Duration,
     ) {
         let name = source.map_or(UNKNOWN, SourceName::as_str);
         let outcome = match taken {
-            Ok((event_id, _)) => {
-                debug!(source.name = name, event.id = %event_id, request.id = request_id, "queued an event of {name}");
-                OUTCOMES[0]
+            Ok((event_id, stored)) => {
+                let outcome = match stored {
+                    Stored::Queued(_) => QUEUED,
+                    Stored::Spooled(_) => SPOOLED,
+                };
+                debug!(source.name = name, event.id = %event_id, request.id = request_id, "{outcome} an event of {name}");
+                outcome
             }
             Err(why) => {
                 let (outcome, status) = (why.outcome(), why.status().as_u16());
@@ -169,6 +187,22 @@ impl Events {
         };
         self.confirms.with_label_values(&[word]).inc();
         self.confirm_seconds.observe(took.as_secs_f64());
+    }
+
+    /// How much waits in the spool. It grows while the broker is away, and shrinks when it is back; a number
+    /// that stands still while the broker is up is worth a look at the log.
+    pub(crate) fn spool_stands(&self, standing: Standing) {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        match (self.spool_events.get(), standing.events) {
+            (0, 1..) => warn!(
+                "the spool fills: {} events wait for the broker",
+                standing.events
+            ),
+            (1.., 0) => info!("the spool is empty"),
+            _ => {}
+        }
+        self.spool_events.set(number(standing.events));
+        self.spool_bytes.set(number(standing.bytes));
     }
 
     /// A request met a defect of ours and was answered with 500. Please report it.

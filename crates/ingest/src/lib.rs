@@ -1,9 +1,12 @@
 //! The door: verifies a webhook, publishes it with a confirm, answers.
 //!
-//! Only this crate speaks HTTP to senders. It keeps nothing between requests, never parses a body, and
-//! links neither the ledger nor Redis (I5). Start with `receive.rs`: one request on one screen.
+//! Only this crate speaks HTTP to senders. It keeps nothing between requests, the optional spool aside, never
+//! parses a body, and links neither the ledger nor Redis (I5). Start with `receive.rs`: one request on one
+//! screen.
 
+mod backlog;
 mod body;
+mod drain;
 mod events;
 mod receive;
 mod refused;
@@ -11,8 +14,13 @@ mod reply;
 mod room;
 mod seal;
 mod server;
+mod spooling;
+mod store;
 
+pub use backlog::Backlog;
+pub use drain::drain;
 pub use events::Events;
 pub use receive::Door;
 pub use room::Room;
-pub use server::serve;
+pub use server::{serve, serve_with_spool};
+pub use spooling::Spooling;

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use broker::{Broker, BrokerUrl};
 use clap::Parser;
-use ingest::{Door, Events, Room};
+use ingest::{Backlog, Door, Events, Room, Spooling};
 use ops::config::{self, Config};
 use ops::{Health, admin, listen, stop_signal, telemetry};
 use std::net::SocketAddr;
@@ -66,27 +66,38 @@ async fn run(config: Config, sources: config::Sources, url: BrokerUrl) -> anyhow
     let public = listen(config.ingest.listen, "webhooks")?;
     let admin = listen(config.ingest.admin_listen, "health and metrics")?;
 
+    let topology = config::topology(&config);
     let last = CancellationToken::new();
     let health = Health::default();
     let admin = tokio::spawn(admin::serve(admin, registry, health.clone(), last.clone()));
     let broker = Broker::start(
         &url,
-        &config::topology(&config),
+        &topology,
         config.broker.settings("spillway-ingest"),
         last.clone(),
     )?;
     info!("publishing to {url}");
+
+    let spooling = Spooling::start(&config.spool, broker.publisher(), events.clone())?;
+    let spool = spooling.as_ref().map(Spooling::spool);
+    // With a spool every event is taken from the start, whether the broker is there or not.
+    health.set_ready(spool.is_some());
 
     let (publisher, bounds) = (broker.publisher(), config.ingest.clone());
     info!("webhooks arrive at http://{}", public.local_addr()?);
     let door = Arc::new(Door {
         sources,
         publisher,
+        backlog: Backlog::new(
+            broker.watch_depth(topology.main_queues()),
+            bounds.max_backlog,
+        ),
         room: Room::new(&bounds),
         bounds,
         events,
     });
-    let serving = tokio::spawn(ingest::serve(public, door, stop.clone()));
+    let serving = ingest::serve_with_spool(public, door, spool, stop.clone());
+    let serving = tokio::spawn(serving);
     tokio::select! {
         ready = broker.ready() => ready?,
         () = stop.cancelled() => {}
@@ -95,8 +106,12 @@ async fn run(config: Config, sources: config::Sources, url: BrokerUrl) -> anyhow
     stop.cancelled().await;
     health.set_ready(false);
 
-    // In-flight requests first, with their confirms; the broker's end and the admin port last.
+    // In-flight requests first, with their confirms, then the spool's; the broker's end and the admin port
+    // last.
     serving.await?;
+    if let Some(spooling) = spooling {
+        spooling.finish().await;
+    }
     last.cancel();
     broker.stopped().await;
     admin.await?;

@@ -1,19 +1,20 @@
 //! ★ One request on one screen.
 
+use crate::backlog::Backlog;
 use crate::body::{self, Body};
 use crate::events::Events;
 use crate::refused::Refused;
 use crate::reply::{self, Reply};
 use crate::room::Room;
 use crate::seal::{Received, seal};
-use broker::{Confirmed, Destination, PublishError, Publisher};
-use envelope::{Envelope, EventId, SourceName, UnixMicros};
+use crate::store::Stored;
+use broker::{Publisher, Spool};
+use envelope::{EventId, SourceName, UnixMicros};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Uri};
 use ops::config::{IngestConfig, Sources};
 use signing::SigningKey;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::time::timeout;
 
 /// Everything a request needs. Shared by all of them and changed by none.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Door {
     pub sources: Sources,
     /// The way to the broker.
     pub publisher: Publisher,
+    /// How much waits behind the door already.
+    pub backlog: Backlog,
     /// How much may be in flight.
     pub room: Room,
     /// The bounds and deadlines.
@@ -32,19 +35,20 @@ pub struct Door {
 
 impl Door {
     /// Takes a request and answers it. Never fails: every refusal is an answer.
-    pub(crate) async fn receive(&self, request: Request<Incoming>) -> Reply {
+    pub(crate) async fn receive(&self, request: Request<Incoming>, spool: Option<&Spool>) -> Reply {
         let started = Instant::now();
         let request_id = reply::request_id(request.headers());
         let source = self.source(request.uri());
         let taken = match source {
-            Some((source, keys)) => self.take(source, keys, request).await,
+            Some((source, keys)) => self.take(source, keys, request, spool).await,
             None => Err(Refused::UnknownSource),
         };
         let source = source.map(|(source, _)| source);
         self.events
             .answered(source, &request_id, &taken, started.elapsed());
         match taken {
-            Ok((event_id, confirmed)) => reply::queued(&event_id, &request_id, confirmed),
+            Ok((id, Stored::Queued(proof))) => reply::queued(&id, &request_id, proof),
+            Ok((id, Stored::Spooled(proof))) => reply::spooled(&id, &request_id, proof),
             Err(why) => reply::problem(&why, &request_id),
         }
     }
@@ -54,10 +58,12 @@ impl Door {
         source: &SourceName,
         keys: &[SigningKey],
         request: Request<Incoming>,
-    ) -> Result<(EventId, Confirmed), Refused> {
+        spool: Option<&Spool>,
+    ) -> Result<(EventId, Stored), Refused> {
         if request.method() != Method::POST {
             return Err(Refused::Method);
         }
+        self.backlog.check()?;
         let (head, incoming) = request.into_parts();
         let expected_bytes = body::expected_bytes(&head.headers, &self.bounds)?;
         // Held until the answer is on its way: it bounds what one burst can make us keep (I8).
@@ -85,26 +91,8 @@ impl Door {
         };
         let envelope = seal(&verified, received);
         let event_id = envelope.event_id.clone();
-        let confirmed = self.publish(envelope, last_byte_at).await?;
-        Ok((event_id, confirmed))
-    }
-
-    /// Waits for the confirm until the answer is due. What is not confirmed by then may be stored all the
-    /// same: the sender's next try is a duplicate, never a loss.
-    async fn publish(
-        &self,
-        envelope: Envelope,
-        last_byte_at: Instant,
-    ) -> Result<Confirmed, PublishError> {
-        let left = self
-            .bounds
-            .answer_deadline
-            .saturating_sub(last_byte_at.elapsed());
-        let started = Instant::now();
-        let verdict = timeout(left, self.publisher.publish(Destination::Events, envelope)).await;
-        let verdict = verdict.unwrap_or(Err(PublishError::NoVerdict));
-        self.events.published(&verdict, started.elapsed());
-        verdict
+        let stored = self.store(envelope, last_byte_at, spool).await?;
+        Ok((event_id, stored))
     }
 
     /// `/webhooks/{source}`, or `/webhook` for the source `default`.

@@ -1,6 +1,6 @@
 //! Why a request is not taken: the status it gets, the word in the metrics, the sentence for its sender.
 
-use broker::PublishError;
+use broker::{KeepError, PublishError};
 use hyper::StatusCode;
 use signing::Refusal;
 
@@ -28,15 +28,25 @@ pub(crate) enum Refused {
     Encoding,
     /// The broker has not confirmed the event. It may be stored all the same.
     Unconfirmed(PublishError),
+    /// The broker has not confirmed the event, and neither has the spool.
+    Unspooled(KeepError),
     /// More is in flight than fits.
     Overloaded,
+    /// More waits in the queue than the operator allows.
+    Backlog,
     /// A defect of ours.
     Defect,
 }
 
-/// Every word of the label `outcome`; the first is for a request that is taken.
-pub(crate) const OUTCOMES: [&str; 13] = [
-    "queued",
+/// The outcome of a request whose event is on the broker.
+pub(crate) const QUEUED: &str = "queued";
+/// The outcome of a request whose event is in the spool.
+pub(crate) const SPOOLED: &str = "spooled";
+
+/// Every word of the label `outcome`.
+pub(crate) const OUTCOMES: [&str; 17] = [
+    QUEUED,
+    SPOOLED,
     "malformed",
     "broken_body",
     "forbidden",
@@ -47,7 +57,10 @@ pub(crate) const OUTCOMES: [&str; 13] = [
     "encoding",
     "broker_away",
     "broker_refused",
+    "spool_full",
+    "spool_failed",
     "overloaded",
+    "backlog",
     "defect",
 ];
 
@@ -61,7 +74,9 @@ impl Refused {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Unconfirmed(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unconfirmed(_) | Self::Unspooled(_) | Self::Overloaded | Self::Backlog => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Defect => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -83,7 +98,10 @@ impl Refused {
                 PublishError::Refused | PublishError::Unroutable => "broker_refused",
                 PublishError::Overloaded => "overloaded",
             },
+            Self::Unspooled(KeepError::Full) => "spool_full",
+            Self::Unspooled(KeepError::Failed(_) | KeepError::Unreadable) => "spool_failed",
             Self::Overloaded => "overloaded",
+            Self::Backlog => "backlog",
             Self::Defect => "defect",
         }
     }
@@ -99,7 +117,7 @@ impl Refused {
             Self::TooSlow => "The body took too long to arrive.".into(),
             Self::TooLarge => "The body is too large.".into(),
             Self::Encoding => "Send the body without a content encoding.".into(),
-            Self::Unconfirmed(_) | Self::Overloaded => {
+            Self::Unconfirmed(_) | Self::Unspooled(_) | Self::Overloaded | Self::Backlog => {
                 "The event could not be stored in time. Send it again with the same event id."
                     .into()
             }
@@ -122,6 +140,12 @@ impl From<Refusal> for Refused {
 impl From<PublishError> for Refused {
     fn from(why: PublishError) -> Self {
         Self::Unconfirmed(why)
+    }
+}
+
+impl From<KeepError> for Refused {
+    fn from(why: KeepError) -> Self {
+        Self::Unspooled(why)
     }
 }
 
@@ -151,7 +175,11 @@ mod tests {
             Refused::TooSlow,
             Refused::TooLarge,
             Refused::Encoding,
+            Refused::Unspooled(KeepError::Full),
+            Refused::Unspooled(KeepError::Failed(PublishError::Blocked)),
+            Refused::Unspooled(KeepError::Unreadable),
             Refused::Overloaded,
+            Refused::Backlog,
             Refused::Defect,
         ];
         for refused in others

@@ -1,7 +1,7 @@
 //! The answers, byte for byte what senders rely on.
 
 use crate::refused::Refused;
-use broker::Confirmed;
+use broker::{Confirmed, Spooled};
 use bytes::Bytes;
 use envelope::EventId;
 use http_body_util::Full;
@@ -21,7 +21,7 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Queued<'a> {
+struct Taken<'a> {
     message: &'a str,
     event_id: &'a str,
 }
@@ -51,11 +51,21 @@ pub(crate) fn request_id(headers: &HeaderMap) -> String {
 /// 200. It takes the broker's confirm to make one (I1).
 pub(crate) fn queued(event_id: &EventId, request_id: &str, confirmed: Confirmed) -> Reply {
     drop(confirmed);
-    let body = Queued {
-        message: "Event received and queued",
-        event_id: event_id.as_str(),
-    };
-    json(StatusCode::OK, "application/json", &body, request_id)
+    let message = "Event received and queued";
+    taken(StatusCode::OK, message, event_id, request_id)
+}
+
+/// 202. It takes the spool's fsync to make one (I1).
+pub(crate) fn spooled(event_id: &EventId, request_id: &str, spooled: Spooled) -> Reply {
+    drop(spooled);
+    let message = "Event accepted and spooled";
+    taken(StatusCode::ACCEPTED, message, event_id, request_id)
+}
+
+fn taken(status: StatusCode, message: &str, event_id: &EventId, request_id: &str) -> Reply {
+    let event_id = event_id.as_str();
+    let body = Taken { message, event_id };
+    json(status, "application/json", &body, request_id)
 }
 
 /// 4xx or 5xx.

@@ -20,7 +20,19 @@ pub trait Ledger: Clone + Send + Sync + 'static {
 
     /// Files dead letters, in one transaction: a letter replaces the one with its (pipeline, key) only if
     /// its `replays` is greater; one whose event (same key, same body) has been applied is `superseded`.
+    /// Their starts as suspects are forgotten: whoever replays a letter gives its event a new trial.
     fn archive(&self, letters: &[DeadLetter]) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// How often the handler was given each of these suspects without coming back, in the order of `keys`.
+    fn suspect_starts(&self, keys: &[Key]) -> impl Future<Output = Result<Vec<u32>, Fault>> + Send;
+
+    /// Writes down, durably, that the handler is about to be given a suspect for the `start`th time. The
+    /// number is absolute, so that asking again after a lost answer counts one start and not two.
+    fn start_suspect(&self, key: Key, start: u32)
+    -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Forgets the starts of suspects: the handler has come back from each.
+    fn clear_suspects(&self, keys: &[Key]) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// What the ledger says of one event; for people who wait for theirs.
     fn look_up(

@@ -57,6 +57,8 @@ pub enum Reason {
     RetriesExhausted,
     /// It was parked for longer than a day.
     ParkedTooLong,
+    /// Three workers died while they worked on it, alone.
+    CrashLoop,
     /// No pipeline takes its source.
     Unrouted,
 }
@@ -75,6 +77,7 @@ impl Reason {
             Self::RefusedByLedger => "refused_by_ledger",
             Self::RetriesExhausted => "retries_exhausted",
             Self::ParkedTooLong => "parked_too_long",
+            Self::CrashLoop => "crash_loop",
             Self::Unrouted => "unrouted",
         }
     }

@@ -7,6 +7,7 @@ mod archive;
 mod data_dir;
 mod send;
 mod serve;
+mod spool;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Signs events, sends them, and waits until they are applied.
     Send(send::Arguments),
+    /// Looks into the spool of an ingest, and empties that of one that is gone.
+    Spool(spool::Arguments),
 }
 
 #[tokio::main]
@@ -32,5 +35,6 @@ async fn main() -> ExitCode {
     ops::exit(match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Send(arguments) => send::run(arguments).await,
+        Command::Spool(arguments) => spool::run(arguments).await,
     })
 }

@@ -13,7 +13,7 @@ const PARKS_FOR_A_CLAIM: u32 = 2;
 impl<L: Ledger, H: Handler> Worker<L, H> {
     /// Claims the leaders, and parks the groups that somebody else is at work on.
     pub(crate) async fn claim(&self, groups: Vec<Group<H::Effect>>) -> Vec<Group<H::Effect>> {
-        if groups.is_empty() {
+        if groups.is_empty() || !self.recall.is_there() {
             return groups;
         }
         let keys: Vec<Key> = groups.iter().map(|group| group.candidate.key).collect();

@@ -4,9 +4,11 @@
 //! and filtering deliveries by the keys it returns would run the handler twice.
 
 use crate::disposition::{Held, Relation};
+use crate::guard::Guards;
 use crate::intake::Work;
 use envelope::{Key, SignatureDigest, SourceName};
 use ledger::Candidate;
+use ops::config::ReplayGuard;
 use std::collections::HashMap;
 
 /// A leader and the deliveries that share its fate.
@@ -27,13 +29,16 @@ pub(crate) struct Member {
 
 /// Groups a batch by key, then by (source, signature digest). The first delivery of each group leads:
 /// batches are in the order of their tags.
-pub(crate) fn collapse<E>(batch: Vec<Work<E>>) -> Vec<Group<E>> {
+///
+/// Where a source's replay guard lets replays through, each is applied: they get no common leader.
+pub(crate) fn collapse<E>(batch: Vec<Work<E>>, guards: &Guards) -> Vec<Group<E>> {
     let mut groups: Vec<Group<E>> = Vec::with_capacity(batch.len());
     let mut by_key: HashMap<Key, usize> = HashMap::with_capacity(batch.len());
     let mut by_digest: HashMap<(SourceName, SignatureDigest), usize> = HashMap::new();
     for Work { candidate, held } in batch {
         let digest = candidate
             .signature_digest
+            .filter(|_| guards.of(&candidate.source) == ReplayGuard::Quarantine)
             .map(|digest| (candidate.source.clone(), digest));
         let same_key = by_key.get(&candidate.key).copied();
         let same_digest = digest
@@ -135,7 +140,10 @@ mod tests {
                 .map(|member| member.relation)
                 .collect()
         };
-        collapse(batch).into_iter().map(of).collect()
+        collapse(batch, &Guards::default())
+            .into_iter()
+            .map(of)
+            .collect()
     }
 
     #[test]
@@ -167,7 +175,7 @@ mod tests {
             batch in prop::collection::vec((0u8..6, 0u8..3, prop::option::of(0u8..4)), 0..60),
         ) {
             let count = batch.len();
-            let groups = collapse(batch.into_iter().map(|(id, body, digest)| work(id, body, digest)).collect());
+            let groups = collapse(batch.into_iter().map(|(id, body, digest)| work(id, body, digest)).collect(), &Guards::default());
             prop_assert_eq!(groups.iter().map(|group| group.members.len()).sum::<usize>(), count);
             let keys: std::collections::HashSet<_> = groups.iter().map(|group| group.candidate.key).collect();
             prop_assert_eq!(keys.len(), groups.len());

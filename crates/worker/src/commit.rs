@@ -18,7 +18,7 @@ const CONTENTION_BACKOFF: Backoff = Backoff {
 };
 
 /// What became of one candidate.
-type Outcome = Result<Verdict, Fault>;
+pub(crate) type Outcome = Result<Verdict, Fault>;
 
 impl<L: Ledger, H: Handler> Worker<L, H> {
     /// Commits the groups' leaders and decides every member's ending.
@@ -27,11 +27,12 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         groups: Vec<Group<H::Effect>>,
         stop: &CancellationToken,
     ) -> Vec<Settlement> {
-        let (candidates, members): (Vec<_>, Vec<_>) = groups
+        let (mut candidates, members): (Vec<_>, Vec<_>) = groups
             .into_iter()
             .map(|group| (group.candidate, group.members))
             .unzip();
-        let outcomes = self.outcomes(&candidates, stop).await;
+        let mut outcomes = self.outcomes(&candidates, stop).await;
+        self.let_through(&mut candidates, &mut outcomes, stop).await;
         outcomes
             .into_iter()
             .zip(members)
@@ -40,7 +41,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
     }
 
     /// One transaction for all; one each where a fault of a single event spoils it for the others (I6).
-    async fn outcomes(
+    pub(crate) async fn outcomes(
         &self,
         batch: &[Candidate<H::Effect>],
         stop: &CancellationToken,

@@ -1,7 +1,7 @@
 //! What happened, for operators: the log line and the metric of one event live in one function.
 
 use crate::disposition::Disposition;
-use envelope::{Envelope, PipelineName, UnixMicros};
+use envelope::{Envelope, EventId, PipelineName, SourceName, UnixMicros};
 use ledger::Claimed;
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGaugeVec, Opts, Registry};
 use resilience::{BreakerState, Class, Fault, Reason};
@@ -20,13 +20,14 @@ const OUTCOMES: [&str; 6] = [
     "dead",
     "released",
 ];
-const DEDUPE: [&str; 6] = [
+const DEDUPE: [&str; 7] = [
     "granted",
     "recalled",
     "held_elsewhere",
     "bypassed",
     "duplicate",
     "conflict",
+    "replay_alarm",
 ];
 const FAULTS: [Class; 4] = [
     Class::Ours,
@@ -132,6 +133,23 @@ impl Events {
 
     pub(crate) fn batch(&self, deliveries: usize) {
         self.batch_size.observe(deliveries as f64);
+    }
+
+    /// Signed bytes came again under another event id, and the source's guard is on `alarm`: the event is
+    /// applied. Ask the sender whether it was theirs; where it was not, set the guard to `quarantine`.
+    pub(crate) fn let_through(&self, id: &EventId, source: &SourceName) {
+        self.dedupe.with_label_values(&["replay_alarm"]).inc();
+        warn!(event.id = %id, source.name = %source, pipeline = %self.pipeline, "{id} of {source} carries signed bytes that were applied before under another id: let through");
+    }
+
+    /// An event is tried alone: it was in hand when workers died. `starts` above zero means that it was
+    /// tried before and the worker died of it, or was killed at that very moment; after three it is dead.
+    pub(crate) fn suspected(&self, id: &EventId, starts: u32) {
+        if starts > 0 {
+            warn!(event.id = %id, pipeline = %self.pipeline, starts, "{id} is tried alone: {starts} workers died of it");
+        } else {
+            debug!(event.id = %id, pipeline = %self.pipeline, "{id} is tried alone");
+        }
     }
 
     /// Redis has spoken, or not in time (`bypassed`): then the ledger alone deduplicates, which is slower

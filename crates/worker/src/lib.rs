@@ -9,12 +9,14 @@ mod commit;
 mod disposition;
 mod events;
 mod gate;
+mod guard;
 pub mod handlers;
 mod intake;
 mod process;
 mod run;
 mod settle;
 pub mod start;
+mod suspects;
 
 pub use events::Events;
 pub use run::{Bounds, Worker, unique_name};

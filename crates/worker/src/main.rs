@@ -154,7 +154,8 @@ impl Program {
             broker.publisher(),
             events,
             bounds,
-        );
+        )
+        .guarding(&self.config.sources);
         let (queue, source) = (QueueName::main(&self.pipeline), broker.clone());
         let consume = move || source.consumer(queue.clone(), bounds.prefetch);
         let working = tokio::spawn(worker.run(consume, stop.clone()));

@@ -1,9 +1,10 @@
 //! ★ One batch of deliveries on one screen.
 
-use crate::collapse::collapse;
+use crate::collapse::{Group, collapse};
 use crate::disposition::Settlement;
 use crate::intake::Work;
 use crate::run::Worker;
+use crate::suspects::apart;
 use broker::Delivery;
 use ledger::{Handler, Ledger};
 use tokio_util::sync::CancellationToken;
@@ -15,15 +16,25 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
     pub(crate) async fn process(&self, batch: Vec<Delivery>, stop: &CancellationToken) {
         self.events.batch(batch.len());
 
+        // Events that were in hand when workers died come last and alone: should one of them be why, it
+        // takes nobody along (I6).
+        let (batch, suspects) = apart(batch);
+
         // What nobody can read is dead at once; the rest becomes work.
         let work: Vec<Work<H::Effect>> = self.intake(batch).await;
 
         // Copies within the batch share one leader, so that the handler runs once for all of them.
-        let groups = collapse(work);
+        let groups = collapse(work, &self.guards);
 
         // A claim keeps a storm of copies off the unique row's lock. Whoever holds none is parked.
         let groups = self.claim(groups).await;
 
+        self.apply(groups, stop).await;
+        self.try_suspects(suspects, stop).await;
+    }
+
+    /// The end of the way, for a batch and for a suspect.
+    pub(crate) async fn apply(&self, groups: Vec<Group<H::Effect>>, stop: &CancellationToken) {
         // One transaction: dedupe rows and the handler's effects, or neither. An outage of ours is waited
         // out here and spends nobody's attempt (I11).
         let settlements: Vec<Settlement> = self.commit(groups, stop).await;

@@ -2,7 +2,9 @@
 
 use crate::events::Events;
 use crate::gate::Gate;
+use crate::guard::Guards;
 use crate::settle::Outbox;
+use crate::suspects::Returned;
 use broker::{Consumer, Delivery, Publisher};
 use envelope::{PipelineName, UnixMicros};
 use ledger::{Handler, Ledger, Recall};
@@ -22,6 +24,8 @@ pub struct Worker<L, H> {
     pub(crate) recall: Recall,
     pub(crate) handler: H,
     pub(crate) gate: Gate,
+    pub(crate) guards: Guards,
+    pub(crate) returned: Returned,
     pub(crate) outbox: Outbox,
     pub(crate) events: Events,
     pub(crate) now: fn() -> UnixMicros,
@@ -94,6 +98,8 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             recall,
             handler,
             gate: Gate::new(events.clone()),
+            guards: Guards::default(),
+            returned: Returned::default(),
             outbox,
             events,
             now,

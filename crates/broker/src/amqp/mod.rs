@@ -8,6 +8,7 @@
 
 mod consume;
 mod declare;
+mod depth;
 mod properties;
 mod publish;
 mod session;
@@ -16,6 +17,7 @@ mod watermark;
 use crate::{Consumer, Publisher, QueueName, Settings, StartError, Topology, consumer, publisher};
 use session::{Link, Readiness};
 use std::sync::Arc;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -64,6 +66,13 @@ impl Broker {
         self.tasks
             .spawn(consume::supervise(self.link.clone(), queue, prefetch, feed));
         consumer
+    }
+
+    pub(crate) fn watch_depth(&self, queues: Vec<QueueName>) -> watch::Receiver<Option<u64>> {
+        let (depth, watched) = watch::channel(None);
+        self.tasks
+            .spawn(depth::supervise(self.link.clone(), queues, depth));
+        watched
     }
 
     pub(crate) async fn ready(&self) -> Result<(), StartError> {

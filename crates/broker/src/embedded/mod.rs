@@ -8,29 +8,36 @@
 //! - An ack is written without an fsync of its own: after a power cut the event comes again.
 //! - That something was handed out survives the process, so a crash is seen in its delivery count.
 //! - Other processes may insert like any publisher; that is noticed within a quarter of a second.
+//! - One process serves a file; a second is refused by a lock (`place.rs`).
+//!
+//! `spool.rs` is the same with one queue, for a door whose broker is away.
 
 mod change;
 mod dispatch;
+mod place;
 mod reader;
 mod route;
 mod schema;
+mod spool;
 mod store;
 #[cfg(test)]
 mod tests;
 mod thread;
 mod writer;
 
+pub use spool::{KeepError, Spool, Spooled, Standing};
 pub use store::Depth;
 
 use crate::{Consumer, LaneState, Publisher, QueueName, Settings, StartError, Topology};
+use place::{Lock, PlaceError};
 use rusqlite::Connection;
 use schema::OpenError;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 use thread::{Clock, Joining, Thread};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use writer::Writer;
 
@@ -54,8 +61,10 @@ pub struct Unreadable(#[from] rusqlite::Error);
 impl Broker {
     /// Opens the file, creating it if it is not there, and serves it until `stop` is cancelled.
     ///
-    /// Everything confirmed earlier is there; what was in somebody's hands is handed out again. That no two
-    /// processes serve the same file is for the caller to see to.
+    /// Everything confirmed earlier is there; what was in somebody's hands is handed out again.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, is not ours, or is being served by somebody else.
     pub fn start(
         path: &Path,
         topology: &Topology,
@@ -75,6 +84,7 @@ impl Broker {
         settings: &Settings,
         stop: CancellationToken,
     ) -> Result<Self, CannotStart> {
+        let lock = Lock::take(path)?;
         let writer = Writer::open(path, topology)?;
         let reading = Arc::new(Mutex::new(
             schema::open_to_read(path).map_err(OpenError::from)?,
@@ -86,7 +96,7 @@ impl Broker {
         lane.set_state(LaneState::Up);
         let clock: Clock = || SystemTime::now().into();
         let thread = Thread::new(writer, lane, joined, clock, stop);
-        spawn(thread, ended.clone().drop_guard())?;
+        spawn(thread, lock, ended.clone().drop_guard())?;
         Ok(Self {
             publisher,
             joining,
@@ -119,8 +129,28 @@ impl Broker {
     /// How much lies in a queue. A few microseconds, whatever the depth. What waits in a retry queue is
     /// `delayed` in the queue it will join.
     pub fn depth(&self, queue: &QueueName) -> Result<Depth, Unreadable> {
-        let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(store::depth(&reading, queue)?)
+        Ok(store::depth(&self.reading(), queue)?)
+    }
+
+    /// The depth of the fullest of these queues, looked at once a second for as long as somebody watches.
+    pub(crate) fn watch_depth(&self, queues: Vec<QueueName>) -> watch::Receiver<Option<u64>> {
+        let (depth, watched) = watch::channel(None);
+        let broker = self.clone();
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(Duration::from_secs(1));
+            while !depth.is_closed() {
+                tick.tick().await;
+                let ready = |queue| broker.depth(queue).ok().map(|depth| depth.ready);
+                let fullest = queues.iter().map(ready).collect::<Option<Vec<_>>>();
+                depth.send_replace(fullest.and_then(|depths| depths.into_iter().max()));
+            }
+        });
+        watched
+    }
+
+    /// A connection to look with. A reader that panicked has left nothing half done in it.
+    fn reading(&self) -> MutexGuard<'_, Connection> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns once everything has ended after `stop`: publishes have their verdicts, endings are written.
@@ -132,12 +162,14 @@ impl Broker {
 #[derive(Debug, thiserror::Error)]
 enum CannotStart {
     #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error(transparent)]
     Open(#[from] OpenError),
     #[error("no thread can be started: {0}")]
     Thread(#[from] io::Error),
 }
 
-fn spawn(thread: Thread, ended: DropGuard) -> io::Result<()> {
+fn spawn(thread: Thread, lock: Lock, ended: DropGuard) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
@@ -146,6 +178,8 @@ fn spawn(thread: Thread, ended: DropGuard) -> io::Result<()> {
         .spawn(move || {
             // Dropped last, also when the thread panics.
             let _ended = ended;
+            // Given back before anybody is told of the end, so that who waits for it can start again.
+            let _lock = lock;
             runtime.block_on(thread.run());
         })?;
     Ok(())

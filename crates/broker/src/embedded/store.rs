@@ -4,6 +4,7 @@
 
 use super::change::Change;
 use super::schema::{self, OpenError};
+use super::spool::Standing;
 use crate::QueueName;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use std::path::Path;
@@ -132,6 +133,21 @@ pub(super) fn depth(db: &Connection, queue: &QueueName) -> rusqlite::Result<Dept
         })
     });
     Ok(found.optional()?.unwrap_or_default())
+}
+
+/// How much of the file a queue and everything in it takes; nothing for a queue that was never declared.
+pub(super) fn standing(db: &Connection, queue: &QueueName) -> rusqlite::Result<Option<Standing>> {
+    let mut counts = db.prepare_cached(concat!(
+        "SELECT queued, (page_count - freelist_count) * page_size FROM queue, ",
+        "pragma_page_count, pragma_freelist_count, pragma_page_size WHERE name = ?1"
+    ))?;
+    let found = counts.query_row([queue.as_str()], |row| {
+        Ok(Standing {
+            events: count(row, 0)?,
+            bytes: count(row, 1)?,
+        })
+    });
+    found.optional()
 }
 
 /// A number that is never negative; SQLite has signed ones only.

@@ -11,3 +11,4 @@ mod conformance;
 mod amqp;
 mod embedded;
 mod harness;
+mod spool;

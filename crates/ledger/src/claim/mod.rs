@@ -44,6 +44,11 @@ impl Recall {
         Ok(Self(Some(Arc::new(Redis::new(url)?))))
     }
 
+    /// Whether there is anything to ask.
+    pub fn is_there(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Claims events for `worker` for ten seconds, in one round trip; in the order of `keys`.
     ///
     /// `worker` is the name of one process, and not `done`.

@@ -1,6 +1,7 @@
 //! Files dead letters.
 
 use super::session::Session;
+use super::suspects;
 use super::timestamp::Timestamptz;
 use super::transaction::{PostgresTransaction, column};
 use crate::DeadLetter;
@@ -34,6 +35,8 @@ const ARCHIVE: &str = "\
 pub(super) async fn archive(session: &Session, letters: &[DeadLetter]) -> Result<(), Fault> {
     let mut transaction = PostgresTransaction::begin(session).await?;
     upsert(&mut transaction, letters).await?;
+    let keys = column(letters, |letter| letter.key.as_bytes().as_slice());
+    transaction.execute(suspects::CLEAR, &[&keys]).await?;
     transaction.commit().await
 }
 

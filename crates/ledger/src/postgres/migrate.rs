@@ -10,10 +10,16 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls};
 
-const MIGRATIONS: [(&str, &str); 1] = [(
-    "V1__ledger",
-    include_str!("../../migrations/postgres/V1__ledger.sql"),
-)];
+const MIGRATIONS: [(&str, &str); 2] = [
+    (
+        "V1__ledger",
+        include_str!("../../migrations/postgres/V1__ledger.sql"),
+    ),
+    (
+        "V2__suspects",
+        include_str!("../../migrations/postgres/V2__suspects.sql"),
+    ),
+];
 
 /// One of them at a time, per database: "spillway" in ASCII.
 const TAKE_TURNS: &str = "SELECT pg_advisory_lock(8318538731834663289)";

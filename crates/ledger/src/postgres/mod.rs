@@ -11,6 +11,7 @@ mod fault;
 mod look_up;
 mod migrate;
 mod session;
+mod suspects;
 mod timestamp;
 mod transaction;
 
@@ -72,6 +73,28 @@ impl Ledger for PostgresLedger {
         let session = self.sessions.open().await?;
         let archived = archive::archive(&session, letters);
         let outcome = self.sessions.bounded(archived).await;
+        session.end(outcome).await
+    }
+
+    async fn suspect_starts(&self, keys: &[Key]) -> Result<Vec<u32>, Fault> {
+        let session = self.sessions.open().await?;
+        let outcome = self
+            .sessions
+            .bounded(suspects::starts(&session, keys))
+            .await;
+        session.end(outcome).await
+    }
+
+    async fn start_suspect(&self, key: Key, start: u32) -> Result<(), Fault> {
+        let session = self.sessions.open().await?;
+        let started = suspects::start(&session, key, start);
+        let outcome = self.sessions.bounded(started).await;
+        session.end(outcome).await
+    }
+
+    async fn clear_suspects(&self, keys: &[Key]) -> Result<(), Fault> {
+        let session = self.sessions.open().await?;
+        let outcome = self.sessions.bounded(suspects::clear(&session, keys)).await;
         session.end(outcome).await
     }
 

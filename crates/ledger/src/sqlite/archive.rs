@@ -1,5 +1,6 @@
 //! Files dead letters.
 
+use super::suspects;
 use super::transaction::SqliteTransaction;
 use crate::DeadLetter;
 use envelope::BodyHash;
@@ -47,5 +48,6 @@ fn file(transaction: &mut SqliteTransaction<'_>, letter: &DeadLetter) -> Result<
         ":dead_at": letter.dead_at.0,
         ":body": body.as_bytes(),
     };
-    transaction.execute(ARCHIVE, parameters).map(drop)
+    transaction.execute(ARCHIVE, parameters)?;
+    suspects::forget(transaction, letter.key)
 }

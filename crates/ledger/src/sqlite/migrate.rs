@@ -4,10 +4,16 @@ use crate::{StartError, schema};
 use refinery::{Migration, Runner};
 use rusqlite::Connection;
 
-const MIGRATIONS: [(&str, &str); 1] = [(
-    "V1__ledger",
-    include_str!("../../migrations/sqlite/V1__ledger.sql"),
-)];
+const MIGRATIONS: [(&str, &str); 2] = [
+    (
+        "V1__ledger",
+        include_str!("../../migrations/sqlite/V1__ledger.sql"),
+    ),
+    (
+        "V2__suspects",
+        include_str!("../../migrations/sqlite/V2__suspects.sql"),
+    ),
+];
 
 /// Migrates, or finds that somebody else just did. Two programs that start at once both try; the one that
 /// comes second is refused ("table exists"), and finds the work done when it looks again.

@@ -10,6 +10,7 @@ mod fault;
 mod look_up;
 mod migrate;
 mod open;
+mod suspects;
 mod transaction;
 
 use crate::{Candidate, DeadLetter, Found, Handler, Ledger, LedgerSettings, StartError, Verdict};
@@ -70,6 +71,21 @@ impl Ledger for SqliteLedger {
     async fn archive(&self, letters: &[DeadLetter]) -> Result<(), Fault> {
         let mut writer = self.writer.lock().await;
         blocking(|| archive::archive(&mut writer, letters))
+    }
+
+    async fn suspect_starts(&self, keys: &[Key]) -> Result<Vec<u32>, Fault> {
+        let reader = self.reader.lock().await;
+        blocking(|| suspects::starts(&reader, keys))
+    }
+
+    async fn start_suspect(&self, key: Key, start: u32) -> Result<(), Fault> {
+        let mut writer = self.writer.lock().await;
+        blocking(|| suspects::start(&mut writer, key, start))
+    }
+
+    async fn clear_suspects(&self, keys: &[Key]) -> Result<(), Fault> {
+        let mut writer = self.writer.lock().await;
+        blocking(|| suspects::clear(&mut writer, keys))
     }
 
     async fn look_up(&self, pipeline: &PipelineName, key: Key) -> Result<Option<Found>, Fault> {

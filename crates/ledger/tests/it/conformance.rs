@@ -43,6 +43,9 @@ macro_rules! promises {
             a_letter_that_comes_twice_in_a_batch_is_filed_once,
             no_letter_is_refused_for_what_is_in_it,
             an_event_is_looked_up,
+            a_suspects_starts_are_kept_until_they_are_cleared,
+            a_start_that_is_written_down_twice_counts_once,
+            filing_a_letter_gives_its_event_a_new_trial,
         }
     };
     ($bench:path: $($promise:ident,)*) => {$(
@@ -320,6 +323,42 @@ pub async fn an_event_is_looked_up(bench: &impl Bench) {
     set_state(bench, "dead", "discarded").await;
     assert_eq!(look_up(&dead).await, None);
     assert_eq!(ledger.ping().await, Ok(()));
+}
+
+async fn starts(bench: &impl Bench, suspects: &[&Candidate<Deed>]) -> Vec<u32> {
+    let keys: Vec<_> = suspects.iter().map(|suspect| suspect.key).collect();
+    bench.ledger().suspect_starts(&keys).await.unwrap()
+}
+
+pub async fn a_suspects_starts_are_kept_until_they_are_cleared(bench: &impl Bench) {
+    let (a, b, c) = (event("a"), event("b"), event("c"));
+    let ledger = bench.ledger();
+    ledger.start_suspect(a.key, 1).await.unwrap();
+    ledger.start_suspect(a.key, 2).await.unwrap();
+    ledger.start_suspect(b.key, 1).await.unwrap();
+    assert_eq!(starts(bench, &[&b, &c, &a, &b]).await, [1, 0, 2, 1]);
+    ledger.clear_suspects(&[a.key, c.key]).await.unwrap();
+    assert_eq!(starts(bench, &[&a, &b]).await, [0, 1]);
+    ledger.clear_suspects(&[]).await.unwrap();
+    assert_eq!(starts(bench, &[]).await, [0; 0]);
+    assert_eq!(bench.number("SELECT count(*) FROM suspects").await, 1);
+}
+
+pub async fn a_start_that_is_written_down_twice_counts_once(bench: &impl Bench) {
+    let suspect = event("a");
+    for _ in 0..3 {
+        bench.ledger().start_suspect(suspect.key, 1).await.unwrap();
+    }
+    assert_eq!(starts(bench, &[&suspect]).await, [1]);
+}
+
+pub async fn filing_a_letter_gives_its_event_a_new_trial(bench: &impl Bench) {
+    let (condemned, other) = (event("a"), event("b"));
+    for suspect in [&condemned, &other] {
+        bench.ledger().start_suspect(suspect.key, 3).await.unwrap();
+    }
+    archive(bench, letter(&condemned, 0)).await;
+    assert_eq!(starts(bench, &[&condemned, &other]).await, [0, 3]);
 }
 
 pub fn assert_class<T: std::fmt::Debug>(outcome: Result<T, Fault>, class: Class) {

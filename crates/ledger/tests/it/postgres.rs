@@ -317,7 +317,7 @@ async fn many_workers_may_migrate_at_once() {
     }
     let bench = bench_on(database, patient()).await;
     let sql = "SELECT count(*) FROM spillway_schema_history";
-    assert_eq!(bench.only::<i64>(sql).await, 1);
+    assert_eq!(bench.only::<i64>(sql).await, 2, "one entry per migration");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -326,7 +326,7 @@ async fn a_newer_schema_is_refused_in_one_sentence() {
     bench
         .run(
             "INSERT INTO spillway_schema_history \
-              SELECT 99, name, applied_on, checksum FROM spillway_schema_history",
+              SELECT 99, name, applied_on, checksum FROM spillway_schema_history LIMIT 1",
         )
         .await;
     let refused = bench.ledger.migrate().await.unwrap_err();

@@ -5,6 +5,9 @@ use confique::Config as _;
 use std::fmt;
 use std::path::Path;
 
+/// An empty spool takes some 60 kB; less than this is a slip of the keyboard.
+const SPOOL_MIN_BYTES: u64 = 1_048_576;
+
 /// Everything that is wrong with a configuration, at once.
 #[derive(Debug, thiserror::Error)]
 pub struct ConfigError(pub Vec<Problem>);
@@ -89,6 +92,7 @@ fn check(config: &Config) -> Vec<Problem> {
             "must be at most 2000, RabbitMQ's limit on quorum queues",
         ));
     }
+    problems.extend(check_spool(config));
     for (name, source) in &config.sources {
         if source.secrets.is_empty() {
             let rule = "must name at least one secret, such as [\"env:STRIPE_SECRET\"]";
@@ -103,6 +107,26 @@ fn check(config: &Config) -> Vec<Problem> {
             let rule = format!("{source:?} is not a source name (a-z, 0-9, '-') or \"*\"");
             problems.push(Problem::new(format!("pipelines.{name}.sources"), rule));
         }
+    }
+    problems
+}
+
+fn check_spool(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if config
+        .spool
+        .path
+        .as_ref()
+        .is_some_and(|path| path.as_os_str().is_empty())
+    {
+        let rule = "must name a file, such as \"/var/lib/spillway/spool.db\", or not be set";
+        problems.push(Problem::new("spool.path", rule));
+    }
+    let body_max_bytes = config.ingest.body_max_bytes as u64;
+    if config.spool.max_bytes < SPOOL_MIN_BYTES.max(2 * body_max_bytes) {
+        let rule =
+            "must be at least 1048576, and twice ingest.body_max_bytes: else it is always full";
+        problems.push(Problem::new("spool.max_bytes", rule));
     }
     problems
 }
@@ -134,7 +158,7 @@ mod tests {
 
     #[test]
     fn every_problem_is_told_at_once() {
-        let text = "[ingest]\nrequests_max = 0\n[worker]\nprefetch = 5000\n[sources.a]\nsecrets = []\n\
+        let text = "[ingest]\nrequests_max = 0\n[spool]\npath = \"\"\nmax_bytes = 5\n[worker]\nprefetch = 5000\n[sources.a]\nsecrets = []\n\
                     [pipelines.p]\nsources = [\"A.b\"]\n";
         let keys: Vec<_> = load_text(text)
             .unwrap_err()
@@ -147,10 +171,20 @@ mod tests {
             [
                 "ingest.requests_max",
                 "worker.prefetch",
+                "spool.path",
+                "spool.max_bytes",
                 "sources.a.secrets",
                 "pipelines.p.sources"
             ]
         );
+    }
+
+    #[test]
+    fn the_spool_is_off_unless_it_has_a_path() {
+        assert_eq!(load_text("").unwrap().spool.path, None);
+        let config = load_text("[spool]\npath = \"/disk/spool.db\"\n").unwrap();
+        assert_eq!(config.spool.path.unwrap().to_str(), Some("/disk/spool.db"));
+        assert!(load_text("[spool]\ndrain_rate = 0\n").is_err());
     }
 
     #[test]

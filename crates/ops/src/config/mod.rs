@@ -12,6 +12,8 @@ use envelope::{PipelineName, SourceName};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use load::{ConfigError, Problem, load};
@@ -33,6 +35,9 @@ pub struct Config {
     /// The door.
     #[config(nested)]
     pub ingest: IngestConfig,
+    /// Where the door keeps events while the broker is away; optional.
+    #[config(nested)]
+    pub spool: SpoolConfig,
     /// The worker.
     #[config(nested)]
     pub worker: WorkerConfig,
@@ -112,9 +117,32 @@ pub struct IngestConfig {
     /// Body bytes being held; above it 503 at once.
     #[config(default = 67_108_864)]
     pub bytes_in_flight_max: usize,
+    /// Events ready in the fullest pipeline's queue above which the answer is 503. The queue itself has no
+    /// length, so that retries and dead letters never meet a full one; ten million events of a kilobyte are
+    /// 10 GB on the broker's disk.
+    #[config(default = 10_000_000, env = "SPILLWAY_INGEST_MAX_BACKLOG")]
+    pub max_backlog: u64,
     /// How long a stop waits for requests in flight.
     #[config(default = "10s", deserialize_with = humantime_serde::deserialize)]
     pub drain_timeout: Duration,
+}
+
+/// `[spool]`
+#[derive(Clone, Debug, Confique)]
+pub struct SpoolConfig {
+    /// A file on a disk that outlives the machine, such as `/var/lib/spillway/spool.db`; one for each
+    /// ingest. Without it there is no spool: most providers send again after a 503, and an ingest that
+    /// keeps nothing can be thrown away.
+    #[config(env = "SPILLWAY_SPOOL_PATH")]
+    pub path: Option<PathBuf>,
+    /// How much lies in it at most; above it 503. 1 GiB is 20 minutes of 500-byte events at 1,000 a second,
+    /// and beside it the file has a log of at most some 20 MB.
+    #[config(default = 1_073_741_824)]
+    pub max_bytes: u64,
+    /// Events a second that go from the spool to a broker that is back, beside the new ones: a broker
+    /// that has just come back should not be met by everything at once.
+    #[config(default = 1000)]
+    pub drain_rate: NonZeroU32,
 }
 
 /// `[worker]`
@@ -165,6 +193,24 @@ pub struct SourceConfig {
     pub scheme: SchemeName,
     /// What it signs with; any of them verifies, so that a secret can be rotated.
     pub secrets: Vec<SecretRef>,
+    /// What becomes of signed bytes that come again under another event id.
+    #[serde(default)]
+    pub replay_guard: ReplayGuard,
+}
+
+/// What a worker does with signed bytes that come again under another event id, where the signature covers
+/// neither the id nor a body that names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplayGuard {
+    /// It is a dead letter, `replayed_signature`: whoever holds one captured request cannot have it applied
+    /// twice. Two honest events with equal bodies in one second look the same.
+    #[default]
+    Quarantine,
+    /// It is applied, logged and counted: for a source that sends such events, and is to be watched.
+    Alarm,
+    /// It is applied, and nobody looks.
+    Off,
 }
 
 /// The signature schemes.

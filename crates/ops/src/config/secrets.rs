@@ -1,6 +1,6 @@
 //! Secrets by reference.
 
-use super::{Config, ConfigError, Problem, SchemeName, SourceConfig};
+use super::{Config, ConfigError, Problem, ReplayGuard, SchemeName, SourceConfig};
 use envelope::SourceName;
 use serde::Deserialize;
 use signing::{Secret, SigningKey};
@@ -116,6 +116,7 @@ fn with_default_source(config: &Config) -> BTreeMap<SourceName, SourceConfig> {
         let none = || SourceConfig {
             scheme: SchemeName::Spillway,
             secrets: Vec::new(),
+            replay_guard: ReplayGuard::default(),
         };
         let secrets = &mut sources.entry(default).or_insert_with(none).secrets;
         let reference = SecretRef::Env(WEBHOOK_SECRET.to_owned());

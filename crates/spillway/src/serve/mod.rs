@@ -8,9 +8,9 @@ use anyhow::Context;
 use banner::Banner;
 use broker::{Broker, QueueName};
 use clap::Args;
-use ingest::{Door, Room};
+use ingest::{Backlog, Door, Room};
 use ledger::{Ledger, LedgerSettings, LedgerUrl, Recall, SqliteLedger};
-use ops::config::{self, Config, SchemeName, SecretRef, SourceConfig, Sources};
+use ops::config::{self, Config, ReplayGuard, SchemeName, SecretRef, SourceConfig, Sources};
 use ops::{Health, admin, listen, stop_signal, telemetry};
 use prometheus::Registry;
 use std::net::SocketAddr;
@@ -81,6 +81,7 @@ fn with_defaults(config: &mut Config, data_dir: &DataDir) -> anyhow::Result<Opti
     let source = SourceConfig {
         scheme: SchemeName::Spillway,
         secrets,
+        replay_guard: ReplayGuard::default(),
     };
     config
         .sources
@@ -164,6 +165,10 @@ impl Server {
         let door = Door {
             sources: self.sources,
             publisher,
+            backlog: Backlog::new(
+                broker.watch_depth(topology.main_queues()),
+                bounds.max_backlog,
+            ),
             room: Room::new(&bounds),
             bounds,
             events,
@@ -221,7 +226,8 @@ impl Server {
                 broker.publisher(),
                 events,
                 bounds,
-            );
+            )
+            .guarding(&self.config.sources);
             let (queue, source) = (QueueName::main(pipeline), broker.clone());
             let consume = move || source.consumer(queue.clone(), bounds.prefetch);
             tasks.spawn(worker.run(consume, stages.work.clone()));

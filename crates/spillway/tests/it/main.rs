@@ -6,11 +6,17 @@
 
 mod alarms;
 mod books;
+mod claims;
+mod crashes;
 mod door;
 mod endings;
+mod faults;
 mod kills;
 mod outages;
+mod replays;
+mod retries;
 mod sender;
 mod serve;
+mod spool;
 mod system;
 mod walk;

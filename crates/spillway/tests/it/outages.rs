@@ -1,9 +1,10 @@
 //! A server that is away for a while.
 
 use crate::sender::{Event, Flow};
-use crate::system::{AT_ONCE, Corner, KILLABLE, Servers, audit};
+use crate::system::{AT_ONCE, Corner, KILLABLE, Servers, UNBOUNDED, audit};
 use crate::walk::drained;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use testkit::{Postgres, RabbitMq, Redis, wait_until};
 
@@ -26,6 +27,7 @@ async fn without_the_broker_the_answer_is_503_in_time_and_with_it_everything_goe
         ledger: database.1.url().to_owned(),
         recall,
         settle: KILLABLE,
+        backlog: UNBOUNDED,
     };
     let (ingest, _worker) = (servers.ingest().await, servers.worker().await);
     assert_eq!(
@@ -84,6 +86,7 @@ async fn a_frozen_broker_is_answered_for_within_the_deadline() {
         ledger: String::new(),
         recall: String::new(),
         settle: AT_ONCE,
+        backlog: UNBOUNDED,
     };
     let ingest = servers.ingest().await;
     broker.freeze().unwrap();
@@ -180,6 +183,7 @@ async fn an_ingest_that_starts_before_its_broker_waits_for_it() {
         ledger: String::new(),
         recall: String::new(),
         settle: AT_ONCE,
+        backlog: UNBOUNDED,
     };
     let starting = tokio::spawn(async move { servers.ingest().await });
     broker.restart().await.unwrap();
@@ -257,4 +261,38 @@ async fn a_database_that_is_away_for_long_costs_no_event_an_attempt() {
     let closed = r#"spillway_breaker_state{dependency="ledger",state="closed"}"#;
     assert_eq!(worker.metric(closed).await, 1.0);
     drained(&corner).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn above_the_backlog_the_door_refuses_and_what_is_inside_goes_on() {
+    let corner = Corner::new().await;
+    let bounded = Servers {
+        backlog: "50",
+        ..corner.servers.clone()
+    };
+    let ingest = bounded.ingest().await;
+    let accepted = AtomicUsize::new(0);
+    wait_until("the door has seen the depth", PATIENCE, async || {
+        let id = format!("evt_{}", accepted.load(Ordering::Relaxed));
+        let poison = Event::new(&id, "not json").send(&ingest.url).await;
+        if poison.status() == 200 {
+            accepted.fetch_add(1, Ordering::Relaxed);
+        }
+        poison.status() == 503 && poison.headers().contains_key("retry-after")
+    })
+    .await;
+    let accepted = accepted.into_inner();
+    assert!(accepted > 50, "refused at {accepted} already");
+    // Internal publishers meet no bound: every one of these is moved to the dead queue.
+    let _worker = corner.servers.worker().await;
+    drained(&corner).await;
+    wait_until("all are in the dead queue", PATIENCE, async || {
+        let dead = corner.vhost.ready("spillway.payments.dead").await;
+        dead.is_ok_and(|dead| dead as usize == accepted)
+    })
+    .await;
+    wait_until("events are taken again", PATIENCE, async || {
+        Event::payment("evt_after").send(&ingest.url).await.status() == 200
+    })
+    .await;
 }

@@ -86,11 +86,13 @@ pub fn client() -> reqwest::Client {
 /// What a provider knows of what it sent.
 #[derive(Debug, Default)]
 pub struct Answers {
-    /// Answered 200: obligations.
+    /// Answered 200 or 202: obligations.
     pub accepted: BTreeSet<String>,
+    /// Those of them that were answered 202.
+    pub spooled: BTreeSet<String>,
     /// Everything sent, answered or not.
     pub sent: BTreeSet<String>,
-    /// Answered with something else than 200 or 503.
+    /// Answered with something else than 200, 202 or 503.
     pub surprising: Vec<String>,
 }
 
@@ -159,6 +161,10 @@ impl Answers {
     fn note(&mut self, id: String, answer: Result<StatusCode, reqwest::Error>) {
         match answer {
             Ok(StatusCode::OK) => drop(self.accepted.insert(id)),
+            Ok(StatusCode::ACCEPTED) => {
+                self.spooled.insert(id.clone());
+                self.accepted.insert(id);
+            }
             // Refused, or nobody there: the event may be stored or not.
             Ok(StatusCode::SERVICE_UNAVAILABLE) | Err(_) => {}
             Ok(other) => self.surprising.push(format!("{id}: {other}")),

@@ -71,6 +71,16 @@ impl Node {
         self.ready().await;
     }
 
+    /// The same program again if it has ended by itself; true where it had. It is not waited for: what
+    /// ended it may end it again at once.
+    pub async fn restart_if_dead(&mut self) -> bool {
+        let dead = self.running.wait(Duration::from_millis(50)).await.is_ok();
+        if dead {
+            self.running = self.program.spawn().unwrap();
+        }
+        dead
+    }
+
     pub async fn terminate(&mut self) {
         self.running.terminate().unwrap();
         let status = self.running.wait(Duration::from_secs(30)).await.unwrap();
@@ -80,6 +90,11 @@ impl Node {
 
 /// `spillway serve` on a folder.
 pub async fn serve(folder: &Path) -> (Node, Books) {
+    serve_with(folder, "RUST_LOG", "info").await
+}
+
+/// The same with one more variable in its environment.
+pub async fn serve_with(folder: &Path, variable: &str, value: &str) -> (Node, Books) {
     let (public, admin) = (free_port(), free_port());
     let program = Program::new("spillway")
         .args(["serve", "--listen", &format!("127.0.0.1:{public}")])
@@ -88,7 +103,8 @@ pub async fn serve(folder: &Path) -> (Node, Books) {
             &format!("127.0.0.1:{admin}"),
             "--data-dir",
         ])
-        .arg(folder);
+        .arg(folder)
+        .env(variable, value);
     let node = Node::start(program, public, admin).await;
     (node, Books::Sqlite(folder.join("ledger.db")))
 }
@@ -97,6 +113,8 @@ pub async fn serve(folder: &Path) -> (Node, Books) {
 pub const KILLABLE: &str = "5s";
 /// For a broker that nobody kills.
 pub const AT_ONCE: &str = "0s";
+/// The default of the programs: more than any test sends.
+pub const UNBOUNDED: &str = "10000000";
 
 /// The URLs of the servers a cluster runs on.
 #[derive(Clone, Debug)]
@@ -106,6 +124,8 @@ pub struct Servers {
     pub recall: String,
     /// How long new queues are waited for; `KILLABLE` where the broker is killed.
     pub settle: &'static str,
+    /// Above which depth the door refuses.
+    pub backlog: &'static str,
 }
 
 impl Servers {
@@ -119,10 +139,16 @@ impl Servers {
     }
 
     pub async fn worker(&self) -> Node {
+        self.worker_with("RUST_LOG", "info").await
+    }
+
+    /// A worker with one more variable in its environment.
+    pub async fn worker_with(&self, variable: &str, value: &str) -> Node {
         let admin = free_port();
         let program = self
             .program("spillway-worker")
-            .args(["--admin-listen", &format!("127.0.0.1:{admin}")]);
+            .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
+            .env(variable, value);
         Node::start(program, 0, admin).await
     }
 
@@ -147,6 +173,7 @@ impl Servers {
             .env("SPILLWAY_LEDGER_URL", &self.ledger)
             .env("SPILLWAY_RECALL_URL", &self.recall)
             .env("SPILLWAY_BROKER_SETTLE_NEW_QUEUES", self.settle)
+            .env("SPILLWAY_INGEST_MAX_BACKLOG", self.backlog)
     }
 
     pub fn books(&self) -> Books {
@@ -172,6 +199,7 @@ impl Corner {
             ledger: database.url().to_owned(),
             recall,
             settle: AT_ONCE,
+            backlog: UNBOUNDED,
         };
         Self {
             servers,

@@ -69,6 +69,8 @@ impl Handler for Payments {
     type Effect = Effect;
 
     fn decode(&self, envelope: &Envelope) -> Result<Effect, Fault> {
+        #[cfg(debug_assertions)]
+        super::crash::when_decoding(&envelope.event_id);
         let fields = fields(&envelope.body)?;
         known_version(fields.api_version)?;
         let names_its_event = names(fields.id, envelope)?;
@@ -99,6 +101,10 @@ impl Handler for Payments {
         transaction: &mut T,
         inserted: &[&Candidate<Effect>],
     ) -> Result<(), Fault> {
+        #[cfg(debug_assertions)]
+        for candidate in inserted {
+            super::crash::when_applying(&candidate.event_id);
+        }
         let payments: Vec<Payment> = inserted
             .iter()
             .map(|candidate| candidate.effect.payment.clone())

@@ -4,6 +4,8 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod suspects;
+
 use broker::{Content, Delivery, Ending, Feed, Hand, LaneState, PublishLane};
 use bytes::Bytes;
 use envelope::{Attempt, Envelope, SignatureDigest, UnixMicros, UnixSeconds};
@@ -34,13 +36,19 @@ struct Bench {
 impl Bench {
     /// With a batch in its consumer before it looks for the first time: it takes all of it at once.
     async fn start(folder: &Path, batch: Vec<Envelope>) -> Self {
+        let never_before = |envelope| (envelope, 0);
+        Self::start_with(folder, batch.into_iter().map(never_before).collect()).await
+    }
+
+    /// Each with how often it was delivered before.
+    async fn start_with(folder: &Path, batch: Vec<(Envelope, u32)>) -> Self {
         let (consumer, feed) = broker::consumer(PREFETCH);
         let (publisher, mut lanes) = broker::publisher(1, 64);
         let lane = lanes.remove(0);
         lane.set_state(LaneState::Up);
         let hand = Hand::new(|| {});
-        for (tag, envelope) in (1..).zip(batch) {
-            let delivery = Delivery::new(Content::Event(envelope), 0, hand.clone(), tag);
+        for (tag, (envelope, count)) in (1..).zip(batch) {
+            let delivery = Delivery::new(Content::Event(envelope), count, hand.clone(), tag);
             feed.deliveries.send(delivery).await.unwrap();
         }
         let registry = Registry::new();
@@ -94,6 +102,20 @@ impl Bench {
             .find(|family| family.name() == name)
             .unwrap();
         family.get_metric()[0].get_histogram().get_sample_count() as f64
+    }
+
+    fn faults_of_ours(&self) -> f64 {
+        let families = self.registry.gather();
+        let faults = families
+            .iter()
+            .find(|family| family.name() == "ledger_faults_total");
+        let ours = faults.unwrap().get_metric().iter().find(|metric| {
+            metric
+                .get_label()
+                .iter()
+                .any(|label| label.value() == "ours")
+        });
+        ours.unwrap().get_counter().get_value()
     }
 
     async fn stop(self) {

@@ -35,7 +35,9 @@ fn check(path: &str, heading: &str) {
         None if name.ends_with(".rs") => true,
         None => {
             let function = name.rsplit("::").next().unwrap_or(name);
-            ["(", "<"].iter().any(|after| code.contains(&format!("fn {function}{after}")))
+            ["(", "<"]
+                .iter()
+                .any(|after| code.contains(&format!("fn {function}{after}")))
         }
     };
     let missing: Vec<_> = named.into_iter().filter(|name| !exists(name)).collect();
