@@ -158,13 +158,21 @@ impl Program {
         .guarding(&self.config.sources);
         let (queue, source) = (QueueName::main(&self.pipeline), broker.clone());
         let consume = move || source.consumer(queue.clone(), bounds.prefetch);
-        let working = tokio::spawn(worker.run(consume, stop.clone()));
+        let mut working = tokio::spawn(worker.run(consume, stop.clone()));
         tokio::select! {
             ready = broker.ready() => ready?,
             () = stop.cancelled() => {}
         }
         health.set_ready(!stop.is_cancelled());
-        stop.cancelled().await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            // It ends early only by a defect. Without it events would pile up in silence: whoever started
+            // us starts us again, and the events are all still there.
+            ended = &mut working => {
+                ended?;
+                bail!("the worker ended by itself");
+            }
+        }
         health.set_ready(false);
         working.await?;
         last.cancel();

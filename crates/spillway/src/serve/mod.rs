@@ -4,7 +4,7 @@ mod banner;
 
 use crate::archive::{self, Origin};
 use crate::data_dir::{self, DataDir};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use banner::Banner;
 use broker::{Broker, QueueName};
 use clap::Args;
@@ -17,8 +17,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use worker::handlers::payments::Payments;
 use worker::{Bounds, Worker, start, unique_name};
 
@@ -153,7 +153,7 @@ impl Server {
             stages.last.clone(),
         )?;
 
-        let workers = self.start_workers(&ledger, &broker, &registry, &stages)?;
+        let mut workers = self.start_workers(&ledger, &broker, &registry, &stages)?;
         let events = ingest::Events::register(&registry, self.sources.keys())?;
         let admin = tokio::spawn(admin::serve(
             self.admin,
@@ -181,12 +181,22 @@ impl Server {
         }
         health.set_ready(!stop.is_cancelled());
         banner.print();
-        stop.cancelled().await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            // A worker ends early only by a defect. Without it events would pile up in silence: whoever
+            // started us starts us again, and the events are all still there.
+            Some(ended) = workers.join_next() => {
+                ended?;
+                bail!("a worker ended by itself");
+            }
+        }
         health.set_ready(false);
 
         door.await?;
         stages.work.cancel();
-        workers.wait().await;
+        while let Some(ended) = workers.join_next().await {
+            ended?;
+        }
         stages.last.cancel();
         broker.stopped().await;
         admin.await?;
@@ -199,22 +209,14 @@ impl Server {
         broker: &Broker,
         registry: &Registry,
         stages: &Stages,
-    ) -> anyhow::Result<TaskTracker> {
-        let tasks = TaskTracker::new();
+    ) -> anyhow::Result<JoinSet<()>> {
+        let mut tasks = JoinSet::new();
         let recall = match &self.config.recall.url {
             Some(url) => Recall::redis(&url.parse()?)?,
             None => Recall::none(),
         };
         let bounds = Bounds::from(&self.config.worker);
-        let archive = |origin, queue| {
-            let consumer = broker.consumer(queue, archive::PREFETCH);
-            tasks.spawn(archive::run(
-                ledger.clone(),
-                origin,
-                consumer,
-                stages.work.clone(),
-            ));
-        };
+        let mut origins = vec![(Origin::Unrouted, QueueName::unrouted())];
         for pipeline in self.config.pipelines.keys() {
             let events = worker::Events::register(registry, pipeline)?;
             let worker = Worker::new(
@@ -231,10 +233,17 @@ impl Server {
             let (queue, source) = (QueueName::main(pipeline), broker.clone());
             let consume = move || source.consumer(queue.clone(), bounds.prefetch);
             tasks.spawn(worker.run(consume, stages.work.clone()));
-            archive(Origin::Dead(pipeline.clone()), QueueName::dead(pipeline));
+            origins.push((Origin::Dead(pipeline.clone()), QueueName::dead(pipeline)));
         }
-        archive(Origin::Unrouted, QueueName::unrouted());
-        tasks.close();
+        for (origin, queue) in origins {
+            let consumer = broker.consumer(queue, archive::PREFETCH);
+            tasks.spawn(archive::run(
+                ledger.clone(),
+                origin,
+                consumer,
+                stages.work.clone(),
+            ));
+        }
         Ok(tasks)
     }
 }

@@ -112,8 +112,8 @@ async fn kills_of_a_worker_with_healthy_events_leave_the_dead_queue_empty() {
     let books = corner.servers.books();
     audit(&books, &answers).await;
     drained(&corner).await;
-    let dead = corner.vhost.ready("spillway.payments.dead").await;
-    assert_eq!(dead.unwrap(), 0);
+    let dead = async || corner.vhost.ready("spillway.payments.dead").await.ok();
+    assert_eq!(wait_until("it is counted", PATIENCE, dead).await, 0);
     wait_until("no suspect is left", PATIENCE, async || {
         books.count("suspects").await == 0
     })
