@@ -22,5 +22,5 @@ pub use drain::drain;
 pub use events::Events;
 pub use receive::Door;
 pub use room::Room;
-pub use server::{serve, serve_with_spool};
+pub use server::serve;
 pub use spooling::Spooling;

@@ -88,6 +88,7 @@ async fn run(config: Config, sources: config::Sources, url: BrokerUrl) -> anyhow
     let door = Arc::new(Door {
         sources,
         publisher,
+        spool,
         backlog: Backlog::new(
             broker.watch_depth(topology.main_queues()),
             bounds.max_backlog,
@@ -96,8 +97,7 @@ async fn run(config: Config, sources: config::Sources, url: BrokerUrl) -> anyhow
         bounds,
         events,
     });
-    let serving = ingest::serve_with_spool(public, door, spool, stop.clone());
-    let serving = tokio::spawn(serving);
+    let serving = tokio::spawn(ingest::serve(public, door, stop.clone()));
     tokio::select! {
         ready = broker.ready() => ready?,
         () = stop.cancelled() => {}

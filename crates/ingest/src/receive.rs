@@ -23,6 +23,8 @@ pub struct Door {
     pub sources: Sources,
     /// The way to the broker.
     pub publisher: Publisher,
+    /// Where to keep what the broker does not take; off by default.
+    pub spool: Option<Spool>,
     /// How much waits behind the door already.
     pub backlog: Backlog,
     /// How much may be in flight.
@@ -35,12 +37,12 @@ pub struct Door {
 
 impl Door {
     /// Takes a request and answers it. Never fails: every refusal is an answer.
-    pub(crate) async fn receive(&self, request: Request<Incoming>, spool: Option<&Spool>) -> Reply {
+    pub(crate) async fn receive(&self, request: Request<Incoming>) -> Reply {
         let started = Instant::now();
         let request_id = reply::request_id(request.headers());
         let source = self.source(request.uri());
         let taken = match source {
-            Some((source, keys)) => self.take(source, keys, request, spool).await,
+            Some((source, keys)) => self.take(source, keys, request).await,
             None => Err(Refused::UnknownSource),
         };
         let source = source.map(|(source, _)| source);
@@ -58,7 +60,6 @@ impl Door {
         source: &SourceName,
         keys: &[SigningKey],
         request: Request<Incoming>,
-        spool: Option<&Spool>,
     ) -> Result<(EventId, Stored), Refused> {
         if request.method() != Method::POST {
             return Err(Refused::Method);
@@ -91,7 +92,7 @@ impl Door {
         };
         let envelope = seal(&verified, received);
         let event_id = envelope.event_id.clone();
-        let stored = self.store(envelope, last_byte_at, spool).await?;
+        let stored = self.store(envelope, last_byte_at).await?;
         Ok((event_id, stored))
     }
 

@@ -3,7 +3,6 @@
 use crate::Door;
 use crate::refused::Refused;
 use crate::reply;
-use broker::Spool;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -33,16 +32,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves webhooks until `stop`, then answers what is in flight, and returns.
 pub async fn serve(listener: TcpListener, door: Arc<Door>, stop: CancellationToken) {
-    serve_with_spool(listener, door, None, stop).await;
-}
-
-/// As [`serve`]; what the broker does not take goes into the spool, where there is one.
-pub async fn serve_with_spool(
-    listener: TcpListener,
-    door: Arc<Door>,
-    spool: Option<Spool>,
-    stop: CancellationToken,
-) {
     let protocol = protocol(&door.bounds);
     let connections = Arc::new(Semaphore::new(
         door.bounds.connections_max.min(Semaphore::MAX_PERMITS),
@@ -57,8 +46,8 @@ pub async fn serve_with_spool(
         let Some((stream, room)) = accepted else {
             continue;
         };
-        let (door, spool) = (door.clone(), spool.clone());
-        let service = service_fn(move |request| answer(door.clone(), spool.clone(), request));
+        let door = door.clone();
+        let service = service_fn(move |request| answer(door.clone(), request));
         let connection = draining.watch(protocol.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             // An error here is a peer that went away or broke the protocol; nobody is left to tell.
@@ -109,15 +98,9 @@ fn protocol(bounds: &IngestConfig) -> http1::Builder {
     protocol
 }
 
-async fn answer(
-    door: Arc<Door>,
-    spool: Option<Spool>,
-    request: Request<Incoming>,
-) -> Result<reply::Reply, Infallible> {
+async fn answer(door: Arc<Door>, request: Request<Incoming>) -> Result<reply::Reply, Infallible> {
     // A panic must not take the connection's other requests with it.
-    let reply = AssertUnwindSafe(door.receive(request, spool.as_ref()))
-        .catch_unwind()
-        .await;
+    let reply = AssertUnwindSafe(door.receive(request)).catch_unwind().await;
     Ok(reply.unwrap_or_else(|_| {
         door.events.panicked();
         reply::problem(&Refused::Defect, &reply::request_id(&HeaderMap::new()))

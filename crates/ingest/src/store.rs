@@ -27,10 +27,9 @@ impl Door {
         &self,
         envelope: Envelope,
         last_byte_at: Instant,
-        spool: Option<&Spool>,
     ) -> Result<Stored, Refused> {
         let due = last_byte_at + self.bounds.answer_deadline;
-        let Some(spool) = spool else {
+        let Some(spool) = &self.spool else {
             return Ok(Stored::Queued(self.publish(envelope, due).await?));
         };
         match self.publish(envelope.clone(), due - SPOOL_RESERVE).await {

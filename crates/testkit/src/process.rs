@@ -25,11 +25,25 @@ impl Process {
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {name}"))?;
-        Ok(Self {
+        let mut process = Self {
             child,
             record: leash.record(name),
             farewell: Signal::KILL,
-        })
+        };
+        process.wait_for_record();
+        Ok(process)
+    }
+
+    /// Until it is on record nobody would end it after us. That takes a shell's start, some milliseconds.
+    fn wait_for_record(&mut self) {
+        let started = Instant::now();
+        let on_record = |path: &PathBuf| fs::metadata(path).is_ok_and(|record| record.len() > 0);
+        while !on_record(&self.record)
+            && self.child.try_wait().is_ok_and(|ended| ended.is_none())
+            && started.elapsed() < Duration::from_secs(10)
+        {
+            std::thread::yield_now();
+        }
     }
 
     /// Says goodbye on drop with `signal` instead of `KILL`.

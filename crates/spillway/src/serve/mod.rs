@@ -165,6 +165,8 @@ impl Server {
         let door = Door {
             sources: self.sources,
             publisher,
+            // Its broker is in this process and never away.
+            spool: None,
             backlog: Backlog::new(
                 broker.watch_depth(topology.main_queues()),
                 bounds.max_backlog,
