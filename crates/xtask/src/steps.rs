@@ -48,7 +48,11 @@ const CLIPPY: [&str; 6] = [
 fn tests(plan: &Plan) -> Result<Ending> {
     let servers = Servers::start()?;
     if plan.no_nextest || !has_nextest() {
-        return finish(servers.name_in(cargo_command(&["test", "--workspace"])));
+        let mut plain = servers.name_in(cargo_command(&["test", "--workspace"]));
+        // An end-to-end test is several programs and often a broker: as many at once as there are cores
+        // would measure each other. nextest has groups for that (.config/nextest.toml).
+        plain.env("RUST_TEST_THREADS", "2");
+        return finish(plain);
     }
     finish(servers.name_in(cargo_command(&["nextest", "run", "--workspace"])))?;
     // The one thing nextest does not run.
