@@ -2,7 +2,7 @@
 
 use crate::sender::Event;
 use crate::system::Corner;
-use crate::walk::drained;
+use crate::walk::acked;
 use std::time::{Duration, Instant};
 use testkit::wait_until;
 
@@ -33,7 +33,7 @@ async fn a_storm_of_copies_over_four_workers_is_one_row_each_and_queues_up_on_no
     for _ in 0..4 {
         workers.push(corner.servers.worker().await);
     }
-    drained(&corner).await;
+    acked(&workers, COPIES).await;
     let took = started.elapsed();
     let books = corner.servers.books();
     assert_eq!(books.count("processed_webhooks").await, EVENTS);
