@@ -94,8 +94,14 @@ pub(crate) fn after_verdict(verdict: Verdict, relation: Relation) -> Disposition
 pub(crate) fn after_fault(fault: Fault, relation: Relation, attempt: u16) -> Disposition {
     match (fault.class, relation) {
         // Whoever waits for a dependency gave up waiting because we stop: somebody else will do it.
-        (Class::Ours, _) => Disposition::Release,
-        (Class::Contention, _) => Disposition::Park,
+        (
+            Class::Ours,
+            Relation::Leader | Relation::Same | Relation::OtherBody | Relation::OtherId,
+        ) => Disposition::Release,
+        (
+            Class::Contention,
+            Relation::Leader | Relation::Same | Relation::OtherBody | Relation::OtherId,
+        ) => Disposition::Park,
         // What is wrong with the leader says nothing about another body or another event.
         (Class::Passing | Class::Poison, Relation::OtherBody | Relation::OtherId) => {
             Disposition::Park
