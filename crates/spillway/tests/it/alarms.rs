@@ -1,7 +1,7 @@
 //! A broker that has run out of memory blocks publishers and not consumers.
 
-use crate::sender::{Event, Flow};
-use crate::system::{Corner, KILLABLE, Servers, audit};
+use chaos::sender::{Event, Flow};
+use chaos::system::{Corner, KILLABLE, Servers, audit};
 use std::time::{Duration, Instant};
 use testkit::{RabbitMq, wait_until};
 

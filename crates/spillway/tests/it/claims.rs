@@ -1,8 +1,8 @@
 //! Claims keep a storm of copies off the database's locks, and delay nobody for long.
 
-use crate::sender::Event;
-use crate::system::Corner;
 use crate::walk::acked;
+use chaos::sender::Event;
+use chaos::system::Corner;
 use std::time::{Duration, Instant};
 use testkit::wait_until;
 

@@ -1,8 +1,8 @@
 //! An event that kills whoever works on it, and events that were only in hand when somebody was killed.
 
-use crate::sender::{Event, Flow};
-use crate::system::{Corner, Node, audit, serve_with};
 use crate::walk::drained;
+use chaos::sender::{Event, Flow};
+use chaos::system::{Corner, Node, audit, serve_with};
 use std::time::{Duration, Instant};
 use testkit::wait_until;
 

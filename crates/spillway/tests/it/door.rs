@@ -1,7 +1,7 @@
 //! What is not let in, and how its sender is told.
 
-use crate::sender::{Event, now};
-use crate::system::{Corner, serve};
+use chaos::sender::{Event, now};
+use chaos::system::{Corner, serve};
 use reqwest::{Method, Response};
 
 const BODY: &str = r#"{"orderId":"order_1","amount":1,"status":"new"}"#;

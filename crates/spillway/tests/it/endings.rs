@@ -1,8 +1,8 @@
 //! What cannot be applied ends where a person can see it, and its neighbours are applied.
 
-use crate::books::Books;
-use crate::sender::Event;
-use crate::system::{Corner, serve};
+use chaos::books::Books;
+use chaos::sender::Event;
+use chaos::system::{Corner, serve};
 use std::time::Duration;
 use testkit::wait_until;
 

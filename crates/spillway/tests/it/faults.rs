@@ -1,9 +1,9 @@
 //! A database that is there and refuses: locks, bad deploys, a rotated password, a primary without writes, no
 //! connection left, sessions ended in the middle. None of it is an event's fault, so no event may pay for it (I11).
 
-use crate::books::Books;
-use crate::sender::Flow;
-use crate::system::{Corner, Node, Servers, audit};
+use chaos::books::Books;
+use chaos::sender::Flow;
+use chaos::system::{Corner, Node, Servers, audit};
 use std::time::{Duration, Instant};
 use testkit::{Database, Postgres, wait_until};
 use tokio_postgres::{Client, NoTls};

@@ -1,7 +1,7 @@
 //! `kill -9`, each while events flow: every event answered 200 is in the ledger exactly once.
 
-use crate::sender::Flow;
-use crate::system::{Corner, KILLABLE, Servers, audit, serve};
+use chaos::sender::Flow;
+use chaos::system::{Corner, KILLABLE, Servers, audit, serve};
 use testkit::{Postgres, RabbitMq};
 
 /// Kills in one run. Each hits the flow at another point.

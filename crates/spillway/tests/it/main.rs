@@ -5,7 +5,6 @@
 )]
 
 mod alarms;
-mod books;
 mod claims;
 mod crashes;
 mod door;
@@ -15,8 +14,6 @@ mod kills;
 mod outages;
 mod replays;
 mod retries;
-mod sender;
 mod serve;
 mod spool;
-mod system;
 mod walk;

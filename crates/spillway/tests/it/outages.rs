@@ -1,8 +1,8 @@
 //! A server that is away for a while.
 
-use crate::sender::{Event, Flow};
-use crate::system::{AT_ONCE, Corner, KILLABLE, Servers, UNBOUNDED, audit};
 use crate::walk::drained;
+use chaos::sender::{Event, Flow};
+use chaos::system::{AT_ONCE, Corner, KILLABLE, Servers, UNBOUNDED, audit};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
 //! The replay guard: a captured request sent again under another event id.
 
-use crate::books::Books;
-use crate::sender::Event;
-use crate::system::{Node, serve_with};
+use chaos::books::Books;
+use chaos::sender::Event;
+use chaos::system::{Node, serve_with};
 use signing::schemes::spillway;
 use signing::{Secret, SigningKey};
 use std::path::Path;

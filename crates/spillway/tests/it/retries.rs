@@ -1,7 +1,7 @@
 //! An event that cannot be applied yet is tried again after 1, 2, 4, 8 and 16 seconds.
 
-use crate::sender::Event;
-use crate::system::Corner;
+use chaos::sender::Event;
+use chaos::system::Corner;
 use std::time::{Duration, Instant};
 use testkit::wait_until;
 

@@ -1,7 +1,7 @@
 //! The two commands a newcomer meets first.
 
-use crate::sender::SECRET;
-use crate::system::serve;
+use chaos::sender::SECRET;
+use chaos::system::serve;
 use std::path::Path;
 use std::time::Duration;
 use testkit::{Program, free_port};

@@ -1,8 +1,8 @@
 //! The spool: what an ingest with a spool has answered 202 for is applied, whatever happens to it.
 
-use crate::books::Books;
-use crate::sender::{Answers, Event, Flow, SECRET, client};
-use crate::system::{AT_ONCE, Corner, KILLABLE, Servers, audit, serve};
+use chaos::books::Books;
+use chaos::sender::{Answers, Event, Flow, SECRET, client};
+use chaos::system::{AT_ONCE, Corner, KILLABLE, Servers, audit, serve};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;

@@ -1,8 +1,8 @@
 //! The way of the data: a signed webhook becomes exactly one row.
 
-use crate::books::Books;
-use crate::sender::{Event, SECRET, now};
-use crate::system::{Corner, Node, serve};
+use chaos::books::Books;
+use chaos::sender::{Event, SECRET, now};
+use chaos::system::{Corner, Node, serve};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
