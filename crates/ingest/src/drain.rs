@@ -68,6 +68,7 @@ async fn bring(
     match delivery.content {
         Content::Event(envelope) => {
             if let Some(_proof) = publish(publisher, envelope, stop).await {
+                failpoints::crash("spool.between_publish_and_ack");
                 delivery.receipt.ack();
             }
             None

@@ -33,6 +33,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let _armed = failpoints::arm();
     ops::exit(start(Arguments::parse()).await)
 }
 

@@ -45,8 +45,10 @@ impl Door {
     /// try, or the spool's, is a duplicate, never a loss.
     async fn publish(&self, envelope: Envelope, due: Instant) -> Result<Confirmed, PublishError> {
         let started = Instant::now();
+        failpoints::crash("ingest.before_publish");
         let publish = self.publisher.publish(Destination::Events, envelope);
         let verdict = timeout(due - started, publish).await;
+        failpoints::crash("ingest.after_publish");
         let verdict = verdict.unwrap_or(Err(PublishError::NoVerdict));
         self.events.published(&verdict, started.elapsed());
         verdict
@@ -56,6 +58,7 @@ impl Door {
 /// Waits for the fsync. As with the broker: what is not known to be kept may be.
 async fn keep(spool: &Spool, envelope: Envelope, due: Instant) -> Result<Spooled, KeepError> {
     let kept = timeout(due - Instant::now(), spool.keep(envelope)).await;
+    failpoints::crash("ingest.after_keep");
     kept.unwrap_or(Err(KeepError::Failed(PublishError::NoVerdict)))
 }
 

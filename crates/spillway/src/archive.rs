@@ -58,6 +58,7 @@ async fn archive<L: Ledger>(
     match file(ledger, &letters, stop).await {
         Ok(()) => {
             info!("archived {} dead letters", letters.len());
+            failpoints::crash("archive.between_commit_and_ack");
             receipts.into_iter().for_each(Receipt::ack);
         }
         Err(_) if letters.len() > 1 => {
@@ -84,6 +85,7 @@ async fn file<L: Ledger>(
 ) -> Result<(), Fault> {
     let mut failures = 0;
     loop {
+        failpoints::crash("archive.before_commit");
         let fault = match ledger.archive(letters).await {
             Ok(()) => return Ok(()),
             Err(fault) => fault,

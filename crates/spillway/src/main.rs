@@ -32,6 +32,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let _armed = failpoints::arm();
     ops::exit(match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Send(arguments) => send::run(arguments).await,

@@ -93,6 +93,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         loop {
             let fault = match self.ledger.commit(&self.handler, batch).await {
                 Ok(verdicts) => {
+                    failpoints::crash("worker.after_commit");
                     self.gate.succeeded();
                     return Ok(verdicts);
                 }

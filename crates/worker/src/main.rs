@@ -36,6 +36,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let _armed = failpoints::arm();
     ops::exit(start(Arguments::parse()).await)
 }
 

@@ -34,7 +34,10 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         let Held { envelope, receipt } = held;
         match disposition {
             // It takes the ledger's proof to get here (I2).
-            Disposition::Ack { proof: _, fresh: _ } => receipt.ack(),
+            Disposition::Ack { proof: _, fresh: _ } => {
+                failpoints::crash("worker.before_ack");
+                receipt.ack();
+            }
             Disposition::Release => drop(receipt),
             Disposition::Park => {
                 let queue = QueueName::retry(&self.pipeline, RETRY_DELAYS[0]);
@@ -111,7 +114,10 @@ impl Outbox {
             tokio::select! {
                 // Released: its next owner decides again, and finds the same.
                 () = closing.cancelled() => drop(receipt),
-                () = publish_until_confirmed(&publisher, &queue, &envelope) => receipt.ack(),
+                () = publish_until_confirmed(&publisher, &queue, &envelope) => {
+                    failpoints::crash("worker.between_retry_publish_and_ack");
+                    receipt.ack();
+                }
             }
             drop(room);
         });

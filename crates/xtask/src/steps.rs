@@ -30,16 +30,25 @@ fn all(plan: &Plan, report: &mut Report) -> Result<()> {
     report.step("format", || cargo(&["fmt", "--all", "--check"]))?;
     report.step("clippy", || cargo(&CLIPPY))?;
     // End-to-end tests run the programs; building a test does not build another crate's binary.
-    report.step("build", || cargo(&["build", "--workspace", "--bins"]))?;
+    report.step("build", || {
+        cargo(&["build", "--workspace", "--bins", FEATURES, ARMED])
+    })?;
     report.step("tests", || tests(plan))?;
     report.step("docs", docs)?;
     report.step("manifests", manifests::check)
 }
 
-const CLIPPY: [&str; 6] = [
+/// Every step builds with the fail points in: two sets of features would build everything twice.
+const FEATURES: &str = "--features";
+/// The fail points, see `crates/failpoints`.
+const ARMED: &str = "failpoints/armed";
+
+const CLIPPY: [&str; 8] = [
     "clippy",
     "--workspace",
     "--all-targets",
+    FEATURES,
+    ARMED,
     "--",
     "-D",
     "warnings",
@@ -48,15 +57,17 @@ const CLIPPY: [&str; 6] = [
 fn tests(plan: &Plan) -> Result<Ending> {
     let servers = Servers::start()?;
     if plan.no_nextest || !has_nextest() {
-        let mut plain = servers.name_in(cargo_command(&["test", "--workspace"]));
+        let mut plain = servers.name_in(cargo_command(&["test", "--workspace", FEATURES, ARMED]));
         // An end-to-end test is several programs and often a broker: as many at once as there are cores
         // would measure each other. nextest has groups for that (.config/nextest.toml).
         plain.env("RUST_TEST_THREADS", "2");
         return finish(plain);
     }
-    finish(servers.name_in(cargo_command(&["nextest", "run", "--workspace"])))?;
+    let every = &["nextest", "run", "--workspace", FEATURES, ARMED];
+    finish(servers.name_in(cargo_command(every)))?;
     // The one thing nextest does not run.
-    finish(servers.name_in(cargo_command(&["test", "--doc", "--workspace"])))
+    let every = &["test", "--doc", "--workspace", FEATURES, ARMED];
+    finish(servers.name_in(cargo_command(every)))
 }
 
 fn has_nextest() -> bool {
@@ -69,7 +80,7 @@ fn has_nextest() -> bool {
 }
 
 fn docs() -> Result<Ending> {
-    let mut command = cargo_command(&["doc", "--workspace", "--no-deps"]);
+    let mut command = cargo_command(&["doc", "--workspace", "--no-deps", FEATURES, ARMED]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     finish(command)
 }

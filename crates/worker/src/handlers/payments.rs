@@ -105,12 +105,15 @@ impl Handler for Payments {
         for candidate in inserted {
             super::crash::when_applying(&candidate.event_id);
         }
+        failpoints::crash("worker.after_insert");
         let payments: Vec<Payment> = inserted
             .iter()
             .map(|candidate| candidate.effect.payment.clone())
             .collect();
         transaction.append_payments(&payments).await?;
-        transaction.fold_orders(&fold(inserted)).await
+        transaction.fold_orders(&fold(inserted)).await?;
+        failpoints::crash("worker.before_commit");
+        Ok(())
     }
 }
 
