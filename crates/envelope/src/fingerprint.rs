@@ -22,8 +22,31 @@ pub struct SignatureDigest([u8; 16]);
 impl Key {
     /// The key of an event in a pipeline.
     pub fn of(pipeline: &PipelineName, source: &SourceName, event_id: &EventId) -> Self {
+        Self::of_parts(&[
+            pipeline.as_str().as_bytes(),
+            source.as_str().as_bytes(),
+            event_id.as_str().as_bytes(),
+        ])
+    }
+
+    /// The key of the one letter for all copies of a captured request, whatever id each came under.
+    pub fn of_replayed(
+        pipeline: &PipelineName,
+        source: &SourceName,
+        digest: &SignatureDigest,
+    ) -> Self {
+        // Four parts: no event's key is made of as many.
+        Self::of_parts(&[
+            b"replayed",
+            pipeline.as_str().as_bytes(),
+            source.as_str().as_bytes(),
+            digest.as_bytes(),
+        ])
+    }
+
+    fn of_parts(parts: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();
-        for part in [pipeline.as_str(), source.as_str(), event_id.as_str()] {
+        for part in parts {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part);
         }

@@ -8,7 +8,8 @@ use envelope::{EventId, Key, PipelineName, SourceName, UnixMicros, Wire};
 pub struct DeadLetter {
     /// The pipeline it died in; `unrouted` for an event no pipeline takes.
     pub pipeline: PipelineName,
-    /// What it is known by: the dedupe key, or SHA-256 of the body where our headers are missing.
+    /// What it is known by: the dedupe key, SHA-256 of the body where our headers are missing, or
+    /// [`Key::of_replayed`] for a captured request, all copies of which are one letter.
     pub key: Key,
     /// How often it has been taken back out; a letter with more replaces one with fewer.
     pub replays: u32,

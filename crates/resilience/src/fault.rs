@@ -101,6 +101,9 @@ pub struct Fault {
     pub reason: Reason,
     /// What happened, for people.
     pub message: String,
+    /// The dependency's code for it, where no rule of ours names that code. Such a fault is taken for the
+    /// event's own until the same code has hit several events in a row: then it is everybody's, and ours.
+    pub unknown: Option<Box<str>>,
 }
 
 impl Fault {
@@ -110,6 +113,7 @@ impl Fault {
             class: Class::Ours,
             reason: Reason::RetriesExhausted,
             message: message.into(),
+            unknown: None,
         }
     }
 
@@ -119,6 +123,7 @@ impl Fault {
             class: Class::Contention,
             reason: Reason::RetriesExhausted,
             message: message.into(),
+            unknown: None,
         }
     }
 
@@ -128,6 +133,15 @@ impl Fault {
             class: Class::Passing,
             reason: Reason::RetriesExhausted,
             message: message.into(),
+            unknown: None,
+        }
+    }
+
+    /// A code that no rule names: passing, until it has hit several events in a row.
+    pub fn unknown(code: impl Into<Box<str>>, message: impl Into<String>) -> Self {
+        Self {
+            unknown: Some(code.into()),
+            ..Self::passing(message)
         }
     }
 
@@ -137,6 +151,7 @@ impl Fault {
             class: Class::Poison,
             reason,
             message: message.into(),
+            unknown: None,
         }
     }
 }

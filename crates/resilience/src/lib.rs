@@ -5,7 +5,9 @@
 mod backoff;
 mod breaker;
 mod fault;
+mod streak;
 
 pub use backoff::{Backoff, RETRY_DELAYS, retry_delay};
 pub use breaker::{Breaker, BreakerState, PROBE_TIMEOUT};
 pub use fault::{Class, Fault, Reason};
+pub use streak::Streak;

@@ -3,7 +3,7 @@
 //! Archive → commit → ack (I7): while the ledger is away the letters stay in the queue.
 
 use broker::{Consumer, Content, Delivery, Receipt};
-use envelope::{Envelope, Key, PipelineName, UnixMicros, Wire};
+use envelope::{DeadLetterNote, Envelope, Key, PipelineName, UnixMicros, Wire};
 use ledger::{DeadLetter, Ledger};
 use resilience::{Backoff, Class, Fault, Reason};
 use std::time::{Duration, SystemTime};
@@ -132,7 +132,7 @@ fn of_event(origin: &Origin, envelope: &Envelope, now: UnixMicros) -> DeadLetter
     let note = envelope.note.as_ref();
     let text = |text: Option<&str>, otherwise: &str| text.unwrap_or(otherwise).to_owned();
     DeadLetter {
-        key: envelope.key(&pipeline),
+        key: key(envelope, &pipeline),
         pipeline,
         replays: envelope.replays,
         event_id: Some(envelope.event_id.clone()),
@@ -148,6 +148,16 @@ fn of_event(origin: &Origin, envelope: &Envelope, now: UnixMicros) -> DeadLetter
         headers: envelope.to_wire(),
         first_seen: envelope.received_at,
         dead_at: now,
+    }
+}
+
+/// Whoever holds a captured request can send it under any number of ids; each would be a letter.
+fn key(envelope: &Envelope, pipeline: &PipelineName) -> Key {
+    let is_replayed = |note: &&DeadLetterNote| note.reason == Reason::ReplayedSignature.as_str();
+    let replayed = envelope.note.as_ref().filter(is_replayed);
+    match replayed.and(envelope.signature_digest) {
+        Some(digest) => Key::of_replayed(pipeline, &envelope.source, &digest),
+        None => envelope.key(pipeline),
     }
 }
 

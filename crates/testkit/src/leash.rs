@@ -91,6 +91,9 @@ impl Leash {
 
 const RECORDS: &str = "leash";
 
+/// Where a small disk is mounted, in a folder whose server has one; the watchdog takes it away.
+pub(crate) const DISK: &str = "disk";
+
 fn watchdog(folder: &Path) -> std::io::Result<Child> {
     Command::new("sh")
         .args(["-c", WATCHDOG, "spillway-watchdog"])

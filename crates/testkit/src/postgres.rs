@@ -117,6 +117,29 @@ impl Postgres {
             .await
     }
 
+    /// A disk of so many megabytes, for the server to fill up. It is gone with the server.
+    ///
+    /// # Errors
+    /// Where this process may not mount anything: only root may.
+    pub fn small_disk(&self, megabytes: usize) -> Result<PathBuf> {
+        let disk = self.leash.folder().join(crate::leash::DISK);
+        fs::create_dir(&disk)?;
+        let mut options = format!("size={megabytes}m,mode=0700");
+        if let Some(account) = &self.account {
+            options.push_str(&format!(",uid={},gid={}", account.uid, account.gid));
+        }
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]);
+        let output = mount.arg(&disk).output().context("cannot run mount")?;
+        if !output.status.success() {
+            bail!(
+                "cannot mount a small disk: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(disk)
+    }
+
     fn settings(&self) -> Vec<&'static str> {
         let mut settings = vec![
             "listen_addresses=127.0.0.1",

@@ -22,6 +22,10 @@ for process in /proc/[0-9]*; do
     esac
 done
 
+if [ -d "$1/disk" ]; then
+    umount -l "$1/disk"
+fi
+
 # A dying process may still write a last file: try again for a while.
 for _ in 1 2 3 4 5 6 7 8 9 10; do
     rm -rf "$1" && break

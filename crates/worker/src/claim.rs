@@ -18,6 +18,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         }
         let keys: Vec<Key> = groups.iter().map(|group| group.candidate.key).collect();
         let claims = self.recall.claim(&self.name, &keys).await;
+        self.events.recall(self.recall.is_bypassed());
         let mut ours = Vec::with_capacity(groups.len());
         let mut parked = Vec::new();
         for (group, claimed) in groups.into_iter().zip(claims) {

@@ -94,7 +94,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             let fault = match self.ledger.commit(&self.handler, batch).await {
                 Ok(verdicts) => {
                     failpoints::crash("worker.after_commit");
-                    self.gate.succeeded();
+                    self.answered(&verdicts);
                     return Ok(verdicts);
                 }
                 Err(fault) => fault,
@@ -117,16 +117,54 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
                     self.gate.contended();
                     false
                 }
-                // The ledger answers, and refuses this event.
                 Class::Passing | Class::Poison => {
-                    self.gate.succeeded();
-                    false
+                    return Err(self.refused(fault, batch, stop).await);
                 }
             };
             if !again {
                 return Err(fault);
             }
         }
+    }
+}
+
+impl<L: Ledger, H: Handler> Worker<L, H> {
+    fn answered(&self, verdicts: &[Verdict]) {
+        self.gate.succeeded();
+        // Duplicates prove nothing: the handler has not seen them.
+        let is_applied = |verdict: &Verdict| matches!(verdict, Verdict::Applied(_));
+        if verdicts.iter().any(is_applied) {
+            self.gate.decided();
+        }
+    }
+
+    /// The ledger answers, and refuses. Of a batch that says nothing yet: its events are tried one by one.
+    ///
+    /// A fault no rule names that has hit one event after the other is ours: wait, and spend no attempt
+    /// (I11). The event is then parked, so that the next try is another one's: should they be bad events
+    /// after all, they must not stand in the way of the healthy one behind them (I6).
+    async fn refused(
+        &self,
+        fault: Fault,
+        batch: &[Candidate<H::Effect>],
+        stop: &CancellationToken,
+    ) -> Fault {
+        let [candidate] = batch else { return fault };
+        match fault.unknown.as_deref() {
+            Some(code) if self.gate.is_everybodys(code, candidate.key) => {
+                self.events.everybodys(code);
+                let class = if self.gate.pass(|| self.ledger.ping(), stop).await {
+                    Class::Contention
+                } else {
+                    Class::Ours
+                };
+                return Fault { class, ..fault };
+            }
+            Some(_) => {}
+            None => self.gate.decided(),
+        }
+        self.gate.succeeded();
+        fault
     }
 }
 

@@ -126,6 +126,7 @@ pub(crate) fn bounded_by_age(
                 class: Class::Contention,
                 reason: Reason::ParkedTooLong,
                 message: "parked for longer than a day".to_owned(),
+                unknown: None,
             })
         }
         Disposition::Ack { .. }

@@ -171,20 +171,47 @@ impl Events {
         warn!(fault.class = %fault.class, "a batch could not be applied: {fault}");
     }
 
+    /// A fault that no rule of ours names has hit one event after the other: it is taken for the database's.
+    /// Look the code up, mend what it names, and tell us: a rule should name it.
+    pub(crate) fn everybodys(&self, code: &str) {
+        let ours = Class::Ours.as_str();
+        self.faults.with_label_values(&[ours]).inc();
+        warn!(
+            fault.class = ours,
+            fault.code = code,
+            "{code} hits every event: taken for a fault of the database"
+        );
+    }
+
     /// The ledger's breaker has changed. While it is open nothing is consumed: the events wait in their
     /// queue and spend no attempts. Mend the database; consumption resumes by itself.
-    pub(crate) fn breaker(&self, now: BreakerState) {
-        for state in BreakerState::ALL {
-            let value = i64::from(state == now);
-            self.breaker
-                .with_label_values(&["ledger", state.as_str()])
-                .set(value);
-        }
+    pub(crate) fn ledger_breaker(&self, now: BreakerState) {
+        self.breaker_state("ledger", now);
         info!(
             state = now.as_str(),
             "the ledger's breaker is {}",
             now.as_str()
         );
+    }
+
+    /// Redis' breaker has been looked at. While it is open the worker goes on without claims: slower in a
+    /// storm of duplicates, and just as right.
+    pub(crate) fn recall(&self, bypassed: bool) {
+        let state = if bypassed {
+            BreakerState::Open
+        } else {
+            BreakerState::Closed
+        };
+        self.breaker_state("redis", state);
+    }
+
+    fn breaker_state(&self, dependency: &str, now: BreakerState) {
+        for state in BreakerState::ALL {
+            let gauge = self
+                .breaker
+                .with_label_values(&[dependency, state.as_str()]);
+            gauge.set(i64::from(state == now));
+        }
     }
 
     /// A delivery has met its ending.

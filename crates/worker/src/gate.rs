@@ -1,7 +1,8 @@
 //! The gate in front of the ledger: its breaker, and who waits for it.
 
 use crate::events::Events;
-use resilience::{Breaker, BreakerState, Fault, PROBE_TIMEOUT};
+use envelope::Key;
+use resilience::{Breaker, BreakerState, Fault, PROBE_TIMEOUT, Streak};
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -24,15 +25,17 @@ pub(crate) struct Gate {
 struct Inner {
     breaker: Breaker,
     contended: u32,
+    unknown: Streak<Key>,
 }
 
 impl Gate {
     pub(crate) fn new(events: Events) -> Self {
         let state = BreakerState::Closed;
-        events.breaker(state);
+        events.ledger_breaker(state);
         let inner = Inner {
             breaker: Breaker::new(Instant::now()),
             contended: 0,
+            unknown: Streak::default(),
         };
         Self {
             breaker: Mutex::new(inner),
@@ -58,6 +61,30 @@ impl Gate {
             inner.contended = 0;
             inner.breaker.succeeded(Instant::now());
         });
+    }
+
+    /// An event was applied, or refused for what it is: what no rule names has not hit every event.
+    pub(crate) fn decided(&self) {
+        self.locked().unknown.broken();
+    }
+
+    /// An event has met a fault that no rule names. Whether it is everybody's, and so ours: then the breaker
+    /// has opened.
+    pub(crate) fn is_everybodys(&self, code: &str, event: Key) -> bool {
+        self.change(|inner| {
+            let everybodys = inner.unknown.hit(code, event);
+            match (everybodys, inner.breaker.state()) {
+                (false, _) => {}
+                (true, BreakerState::Closed) => {
+                    inner.breaker.open(Instant::now(), fastrand::f64());
+                }
+                // It answered the probe and has failed the event after it: wait longer each time.
+                (true, BreakerState::Open | BreakerState::HalfOpen) => {
+                    inner.breaker.failed(Instant::now(), fastrand::f64());
+                }
+            }
+            everybodys
+        })
     }
 
     /// A fault of ours.
@@ -110,7 +137,7 @@ impl Gate {
             .state
             .send_if_modified(|state| std::mem::replace(state, now) != now);
         if is_new {
-            self.events.breaker(now);
+            self.events.ledger_breaker(now);
         }
         changed
     }

@@ -91,6 +91,9 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         // Half of the hand at most waits for another queue; the other half goes on being applied.
         let outbox = Outbox::new(publisher, usize::from(bounds.prefetch / 2));
         let now = || UnixMicros::from(std::time::SystemTime::now());
+        if recall.is_there() {
+            events.recall(false);
+        }
         Self {
             name,
             pipeline,

@@ -74,6 +74,11 @@ impl Recall {
         }
     }
 
+    /// Whether Redis is left alone now, since it gave no answer several times in a row.
+    pub fn is_bypassed(&self) -> bool {
+        self.0.as_ref().is_some_and(|redis| redis.is_bypassed())
+    }
+
     /// How many events went on without a claim because Redis gave no answer, since the start.
     pub fn bypassed_total(&self) -> u64 {
         self.0.as_ref().map_or(0, |redis| redis.bypassed_total())

@@ -81,6 +81,10 @@ impl Redis {
         self.ask::<()>(keys, &pipeline).await;
     }
 
+    pub(super) fn is_bypassed(&self) -> bool {
+        self.bypass().is_on()
+    }
+
     pub(super) fn bypassed_total(&self) -> u64 {
         self.bypassed.load(Ordering::Relaxed)
     }

@@ -10,15 +10,17 @@ use resilience::Fault;
 use std::borrow::Cow;
 
 /// A letter may come twice in one batch, and an upsert touches a row only once: the one with most replays
-/// is taken, the first of equals.
+/// is taken, the first of equals. Copies of a captured request are one letter, and counted.
 const ARCHIVE: &str = "\
     INSERT INTO dead_letters AS filed (pipeline, key, replays, event_id, source, reason, class, error, \
-        attempts, payload, headers, first_seen, dead_at, state) \
+        attempts, payload, headers, first_seen, dead_at, state, copies) \
     SELECT DISTINCT ON (t.pipeline, t.key) \
         t.pipeline, t.key, t.replays, t.event_id, t.source, t.reason, t.class, t.error, \
         t.attempts, t.payload, t.headers::json, t.first_seen, t.dead_at, \
         CASE (SELECT applied.body_sha256 FROM processed_webhooks AS applied WHERE applied.key = t.key) \
-            WHEN t.body_sha256 THEN 'superseded' ELSE 'dead' END \
+            WHEN t.body_sha256 THEN 'superseded' ELSE 'dead' END, \
+        CASE t.reason WHEN 'replayed_signature' \
+            THEN count(*) OVER (PARTITION BY t.pipeline, t.key) ELSE 1 END \
     FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], \
         $8::text[], $9::int4[], $10::bytea[], $11::text[], $12::timestamptz[], $13::timestamptz[], \
         $14::bytea[]) WITH ORDINALITY \
@@ -29,8 +31,15 @@ const ARCHIVE: &str = "\
         replays = excluded.replays, event_id = excluded.event_id, source = excluded.source, \
         reason = excluded.reason, class = excluded.class, error = excluded.error, \
         attempts = excluded.attempts, payload = excluded.payload, headers = excluded.headers, \
-        first_seen = excluded.first_seen, dead_at = excluded.dead_at, state = excluded.state \
-    WHERE excluded.replays > filed.replays";
+        dead_at = excluded.dead_at, \
+        first_seen = CASE WHEN excluded.replays > filed.replays \
+            THEN excluded.first_seen ELSE filed.first_seen END, \
+        state = CASE WHEN excluded.replays > filed.replays \
+            THEN excluded.state ELSE filed.state END, \
+        copies = CASE WHEN excluded.replays > filed.replays \
+            THEN excluded.copies ELSE filed.copies + excluded.copies END \
+    WHERE excluded.replays > filed.replays \
+        OR (excluded.replays = filed.replays AND excluded.reason = 'replayed_signature')";
 
 pub(super) async fn archive(session: &Session, letters: &[DeadLetter]) -> Result<(), Fault> {
     let mut transaction = PostgresTransaction::begin(session).await?;

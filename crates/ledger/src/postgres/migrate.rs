@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls};
 
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     (
         "V1__ledger",
         include_str!("../../migrations/postgres/V1__ledger.sql"),
@@ -18,6 +18,10 @@ const MIGRATIONS: [(&str, &str); 2] = [
     (
         "V2__suspects",
         include_str!("../../migrations/postgres/V2__suspects.sql"),
+    ),
+    (
+        "V3__copies",
+        include_str!("../../migrations/postgres/V3__copies.sql"),
     ),
 ];
 

@@ -7,6 +7,7 @@ use envelope::BodyHash;
 use resilience::Fault;
 use rusqlite::{Connection, named_params};
 
+/// Copies of a captured request are one letter, and counted.
 const ARCHIVE: &str = "\
     INSERT INTO dead_letters AS filed (pipeline, key, replays, event_id, source, reason, class, error, \
         attempts, payload, headers, first_seen, dead_at, state) \
@@ -19,8 +20,15 @@ const ARCHIVE: &str = "\
         replays = excluded.replays, event_id = excluded.event_id, source = excluded.source, \
         reason = excluded.reason, class = excluded.class, error = excluded.error, \
         attempts = excluded.attempts, payload = excluded.payload, headers = excluded.headers, \
-        first_seen = excluded.first_seen, dead_at = excluded.dead_at, state = excluded.state \
-    WHERE excluded.replays > filed.replays";
+        dead_at = excluded.dead_at, \
+        first_seen = CASE WHEN excluded.replays > filed.replays \
+            THEN excluded.first_seen ELSE filed.first_seen END, \
+        state = CASE WHEN excluded.replays > filed.replays \
+            THEN excluded.state ELSE filed.state END, \
+        copies = CASE WHEN excluded.replays > filed.replays \
+            THEN excluded.copies ELSE filed.copies + excluded.copies END \
+    WHERE excluded.replays > filed.replays \
+        OR (excluded.replays = filed.replays AND excluded.reason = 'replayed_signature')";
 
 pub(super) fn archive(connection: &mut Connection, letters: &[DeadLetter]) -> Result<(), Fault> {
     let mut transaction = SqliteTransaction::begin(connection)?;

@@ -19,15 +19,16 @@ fn of_refusal(refusal: ffi::Error) -> Fault {
     let code = refusal.extended_code;
     let message = format!("sqlite refused: {code} {}", ffi::code_to_str(code));
     match class(refusal.code) {
-        Class::Ours => Fault::ours(message),
-        Class::Contention => Fault::contention(message),
-        Class::Passing => Fault::passing(message),
-        Class::Poison => Fault::poison(Reason::RefusedByLedger, message),
+        Some(Class::Ours) => Fault::ours(message),
+        Some(Class::Contention) => Fault::contention(message),
+        Some(Class::Passing) => Fault::passing(message),
+        Some(Class::Poison) => Fault::poison(Reason::RefusedByLedger, message),
+        None => Fault::unknown(code.to_string(), message),
     }
 }
 
-fn class(code: ErrorCode) -> Class {
-    match code {
+fn class(code: ErrorCode) -> Option<Class> {
+    Some(match code {
         ErrorCode::DatabaseBusy
         | ErrorCode::DatabaseLocked
         | ErrorCode::FileLockingProtocolFailed
@@ -53,9 +54,9 @@ fn class(code: ErrorCode) -> Class {
         | ErrorCode::NotFound
         // "SQL error or missing database": a table that is not there. The program's, not the event's.
         | ErrorCode::Unknown => Class::Ours,
-        // The library's list may grow; what we do not know costs this event an attempt.
-        _ => Class::Passing,
-    }
+        // The library's list may grow.
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -64,7 +65,7 @@ mod tests {
 
     fn check(expected: Class, codes: &[i32]) {
         for &code in codes {
-            assert_eq!(class(ffi::Error::new(code).code), expected, "{code}");
+            assert_eq!(class(ffi::Error::new(code).code), Some(expected), "{code}");
         }
     }
 

@@ -4,7 +4,7 @@ use crate::{StartError, schema};
 use refinery::{Migration, Runner};
 use rusqlite::Connection;
 
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     (
         "V1__ledger",
         include_str!("../../migrations/sqlite/V1__ledger.sql"),
@@ -12,6 +12,10 @@ const MIGRATIONS: [(&str, &str); 2] = [
     (
         "V2__suspects",
         include_str!("../../migrations/sqlite/V2__suspects.sql"),
+    ),
+    (
+        "V3__copies",
+        include_str!("../../migrations/sqlite/V3__copies.sql"),
     ),
 ];
 

@@ -5,7 +5,7 @@ use crate::batch::{
 };
 use crate::letters::{foreign, letter};
 use envelope::UnixMicros;
-use ledger::{Applied, Candidate, Found, Ledger, Verdict};
+use ledger::{Applied, Candidate, DeadLetter, Found, Ledger, Verdict};
 use resilience::{Class, Fault, Reason};
 use std::future::Future;
 
@@ -41,6 +41,7 @@ macro_rules! promises {
             a_letter_whose_event_was_applied_is_superseded,
             a_letter_with_another_body_than_the_applied_one_stays_dead,
             a_letter_that_comes_twice_in_a_batch_is_filed_once,
+            copies_of_a_captured_request_are_one_letter_with_a_count,
             no_letter_is_refused_for_what_is_in_it,
             an_event_is_looked_up,
             a_suspects_starts_are_kept_until_they_are_cleared,
@@ -290,6 +291,25 @@ pub async fn a_letter_that_comes_twice_in_a_batch_is_filed_once(bench: &impl Ben
     assert_eq!(bench.number("SELECT count(*) FROM dead_letters").await, 2);
     let replays = bench.number("SELECT max(replays) FROM dead_letters").await;
     assert_eq!(replays, 2);
+}
+
+pub async fn copies_of_a_captured_request_are_one_letter_with_a_count(bench: &impl Bench) {
+    let captured = DeadLetter {
+        reason: Reason::ReplayedSignature.as_str().to_owned(),
+        ..letter(&event("a"), 0)
+    };
+    let (two, one) = (vec![captured.clone(); 2], vec![captured.clone()]);
+    bench.ledger().archive(&two).await.unwrap();
+    bench.ledger().archive(&one).await.unwrap();
+    assert_eq!(bench.number("SELECT count(*) FROM dead_letters").await, 1);
+    assert_eq!(bench.number("SELECT copies FROM dead_letters").await, 3);
+    // Taken out and dead again: the count begins anew.
+    let again = DeadLetter {
+        replays: 1,
+        ..captured
+    };
+    archive(bench, again).await;
+    assert_eq!(bench.number("SELECT copies FROM dead_letters").await, 1);
 }
 
 pub async fn no_letter_is_refused_for_what_is_in_it(bench: &impl Bench) {

@@ -102,7 +102,7 @@ async fn costs_nobody_anything(name: &str, fault: impl AsyncFnOnce(&Bench, &Flow
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_somebody_holds_for_ten_seconds() {
+async fn a_table_that_somebody_holds_for_a_minute() {
     costs_nobody_anything("locked", async |bench: &Bench, flow: &Flow| {
         let held = Instant::now();
         bench
@@ -110,8 +110,8 @@ async fn a_table_that_somebody_holds_for_ten_seconds() {
             .await;
         bench.is_felt("contention").await;
         flow.go_on(MORE).await;
-        wait_until("it was held for long", PATIENCE, async || {
-            held.elapsed() > Duration::from_secs(10)
+        wait_until("it was held for long", PATIENCE * 2, async || {
+            held.elapsed() > Duration::from_secs(60)
         })
         .await;
         bench.run("COMMIT").await;
@@ -201,6 +201,57 @@ async fn sessions_that_are_ended_in_the_middle_of_their_transactions() {
             bench.run(&ending_active).await;
         }
         flow.go_on(MORE).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full() {
+    costs_nobody_anything("disk", async |bench: &Bench, flow: &Flow| {
+        let disk = bench.postgres.small_disk(8).unwrap();
+        let folder = disk.display();
+        bench
+            .run(&format!("CREATE TABLESPACE small LOCATION '{folder}'"))
+            .await;
+        bench.run("ALTER TABLE payments SET TABLESPACE small").await;
+        let filler = disk.join("filler");
+        let full = std::fs::write(&filler, vec![0; 16 * 1024 * 1024]).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+        wait_until("the worker has met it", PATIENCE, async || {
+            bench.worker.running.output().contains("53100")
+        })
+        .await;
+        flow.go_on(MORE).await;
+        std::fs::remove_file(filler).unwrap();
+    })
+    .await;
+}
+
+/// No rule names what a trigger of somebody's raises: the first events it hits pay for it, until it is clear
+/// that it hits them all.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_fault_that_hits_one_event_after_the_other() {
+    costs_nobody_anything("unknown", async |bench: &Bench, flow: &Flow| {
+        let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS \
+            $$ BEGIN RAISE EXCEPTION 'not today' USING ERRCODE = 'UX001'; END $$; \
+            CREATE TRIGGER refuse BEFORE INSERT ON payments EXECUTE FUNCTION refuse()";
+        bench.run(refuse).await;
+        bench.is_felt("ours").await;
+        let since = Instant::now();
+        flow.go_on(MORE).await;
+        // Longer than five retries of the first events would take, were their attempts spent.
+        wait_until("it lasts", PATIENCE * 2, async || {
+            since.elapsed() > Duration::from_secs(35)
+        })
+        .await;
+        bench.run("DROP TRIGGER refuse ON payments").await;
+        let spent = "SELECT CAST(count(*) AS text) FROM processed_webhooks WHERE attempt > 1";
+        wait_until("the first are applied", PATIENCE, async || {
+            bench.books().query(spent).await.unwrap() != [["0"]]
+        })
+        .await;
+        let max = "SELECT CAST(max(attempt) AS text) FROM processed_webhooks";
+        assert_eq!(bench.books().query(max).await.unwrap(), [["2"]]);
     })
     .await;
 }

@@ -120,8 +120,14 @@ async fn without_redis_nothing_changes_but_a_counter() {
     let (ingest, worker) = (servers.ingest().await, servers.worker().await);
     let flow = Flow::start("redis", vec![ingest.url.clone()], 4);
     flow.go_on(100).await;
+    let open = r#"spillway_breaker_state{dependency="redis",state="open"}"#;
+    assert_eq!(worker.metric(open).await, 0.0);
     redis.kill().unwrap();
     flow.go_on(200).await;
+    wait_until("its breaker is open", PATIENCE, async || {
+        worker.metric(open).await == 1.0
+    })
+    .await;
     let answers = flow.stop().await;
     audit(&servers.books(), &answers).await;
     assert!(

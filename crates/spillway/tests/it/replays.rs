@@ -71,6 +71,9 @@ async fn no_other_spelling_of_a_captured_request_gets_around_the_guard() {
         assert_eq!(replay.send(&node.url).await.status(), 200, "{}", replay.id);
         is_quarantined(&books, &replay.id).await;
     }
+    let copies = "SELECT CAST(copies AS text), reason FROM dead_letters";
+    let one_letter = [["3", "replayed_signature"]];
+    assert_eq!(books.query(copies).await.unwrap(), one_letter);
     let doubled = under("evt_doubled", &captured);
     let request = doubled
         .to(&node.url)
