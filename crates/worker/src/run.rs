@@ -242,6 +242,32 @@ mod tests {
     use broker::{Content, Hand};
     use bytes::Bytes;
     use envelope::Wire;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn parts_keep_the_order_and_the_bound_and_are_no_shorter_than_they_must(
+            sizes in prop::collection::vec(0..=10 * 1024 * 1024usize, 0..40),
+        ) {
+            // All bodies are views of one: forty large ones would be slow to make.
+            let bytes = Bytes::from(vec![0; 10 * 1024 * 1024]);
+            let hand = Hand::new(|| {});
+            let delivery = |&size: &usize| {
+                Delivery::new(Content::read(Wire::default(), bytes.slice(..size)), 0, hand.clone(), 1)
+            };
+            let parts: Vec<Vec<usize>> = parts(sizes.iter().map(delivery).collect())
+                .iter()
+                .map(|part| part.iter().map(|it| it.content.body().len()).collect())
+                .collect();
+            prop_assert_eq!(parts.concat(), sizes);
+            for part in &parts {
+                prop_assert!(part.len() == 1 || part.iter().sum::<usize>() <= BATCH_MAX_BYTES);
+            }
+            for pair in parts.windows(2) {
+                prop_assert!(pair[0].iter().sum::<usize>() + pair[1][0] > BATCH_MAX_BYTES);
+            }
+        }
+    }
 
     #[test]
     fn large_bodies_make_a_batch_shorter_and_none_is_left_out() {

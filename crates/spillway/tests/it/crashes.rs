@@ -98,7 +98,7 @@ async fn an_event_that_kills_serve_is_condemned_with_no_server_at_all() {
 /// Each kill comes when the worker is up, and so with its hand full: the worst for who is in it.
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_of_a_worker_with_healthy_events_leave_the_dead_queue_empty() {
-    const KILLS: usize = 25;
+    const KILLS: usize = 100;
     let corner = Corner::new().await;
     let ingest = corner.servers.ingest().await;
     let flow = Flow::start("healthy", vec![ingest.url.clone()], 4);
