@@ -59,6 +59,8 @@ pub enum Reason {
     ParkedTooLong,
     /// Three workers died while they worked on it, alone.
     CrashLoop,
+    /// It was received longer ago than applied events are remembered.
+    BeyondRetention,
     /// No pipeline takes its source.
     Unrouted,
 }
@@ -78,6 +80,7 @@ impl Reason {
             Self::RetriesExhausted => "retries_exhausted",
             Self::ParkedTooLong => "parked_too_long",
             Self::CrashLoop => "crash_loop",
+            Self::BeyondRetention => "beyond_retention",
             Self::Unrouted => "unrouted",
         }
     }

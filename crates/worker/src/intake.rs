@@ -46,6 +46,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
     }
 
     fn decode(&self, envelope: &Envelope) -> Result<Candidate<H::Effect>, Fault> {
+        self.is_remembered(envelope)?;
         let effect = self.handler.decode(envelope)?;
         // Where the body carries the id, the signature covers it and cannot be replayed under another.
         let guarded = !self.handler.names_its_event(&effect)
@@ -63,6 +64,17 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             attempt: envelope.attempt,
             effect,
         })
+    }
+
+    /// The row that would tell a duplicate may be gone.
+    fn is_remembered(&self, envelope: &Envelope) -> Result<(), Fault> {
+        if (self.now)().since(envelope.received_at) <= self.remembered {
+            return Ok(());
+        }
+        Err(Fault::poison(
+            Reason::BeyondRetention,
+            "it was received longer ago than applied events are remembered",
+        ))
     }
 
     pub(crate) fn poisoned(

@@ -156,7 +156,8 @@ impl Program {
             events,
             bounds,
         )
-        .guarding(&self.config.sources);
+        .guarding(&self.config.sources)
+        .remembering(self.config.retention.processed);
         let (queue, source) = (QueueName::main(&self.pipeline), broker.clone());
         let consume = move || source.consumer(queue.clone(), bounds.prefetch);
         let mut working = tokio::spawn(worker.run(consume, stop.clone()));

@@ -29,6 +29,7 @@ pub struct Worker<L, H> {
     pub(crate) outbox: Outbox,
     pub(crate) events: Events,
     pub(crate) now: fn() -> UnixMicros,
+    pub(crate) remembered: Duration,
     bounds: Bounds,
 }
 
@@ -64,6 +65,9 @@ pub fn unique_name() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "worker".to_owned());
     format!("{host}-{}-{:08x}", std::process::id(), fastrand::u32(..))
 }
+
+/// The default of `[retention] processed`.
+const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How long the events in hand are kept while the ledger is away: long enough for a failover, and far
 /// below the 30 minutes after which RabbitMQ closes the channel of a consumer that does not ack.
@@ -106,8 +110,17 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             outbox,
             events,
             now,
+            remembered: REMEMBERED,
             bounds,
         }
+    }
+
+    /// With so long a memory of what was applied, in place of 30 days. What was received longer ago is given
+    /// up: whether it was applied before, nobody can tell any more.
+    #[must_use]
+    pub fn remembering(mut self, remembered: Duration) -> Self {
+        self.remembered = remembered;
+        self
     }
 
     /// Works until `stop`, then finishes what is in hand and returns.

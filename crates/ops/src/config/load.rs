@@ -2,8 +2,10 @@
 
 use super::{Config, PipelineConfig};
 use confique::Config as _;
+use humantime::format_duration;
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 /// An empty spool takes some 60 kB; less than this is a slip of the keyboard.
 const SPOOL_MIN_BYTES: u64 = 1_048_576;
@@ -93,6 +95,7 @@ fn check(config: &Config) -> Vec<Problem> {
         ));
     }
     problems.extend(check_spool(config));
+    problems.extend(check_retention(config));
     for (name, source) in &config.sources {
         if source.secrets.is_empty() {
             let rule = "must name at least one secret, such as [\"env:STRIPE_SECRET\"]";
@@ -107,6 +110,34 @@ fn check(config: &Config) -> Vec<Problem> {
             let rule = format!("{source:?} is not a source name (a-z, 0-9, '-') or \"*\"");
             problems.push(Problem::new(format!("pipelines.{name}.sources"), rule));
         }
+    }
+    problems
+}
+
+/// Each kind has to outlive whatever can bring its events back.
+fn check_retention(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut outlives = |(key, kept): (&str, Duration), (other, needed): (String, Duration)| {
+        if kept < needed {
+            let (kept, needed) = (format_duration(kept), format_duration(needed));
+            let rule = format!(
+                "{kept} is shorter than {other}, {needed}: an event that comes back later would be applied twice"
+            );
+            problems.push(Problem::new(key, rule));
+        }
+    };
+    let processed = ("retention.processed", config.retention.processed);
+    let letters = ("retention.dead_letters", config.retention.dead_letters);
+    outlives(processed, (letters.0.to_owned(), letters.1));
+    if config.journal.enabled {
+        outlives(
+            letters,
+            ("journal.max_age".to_owned(), config.journal.max_age),
+        );
+    }
+    for (name, source) in &config.sources {
+        let horizon = format!("sources.{name}.resend_horizon");
+        outlives(processed, (horizon, source.resend_horizon));
     }
     problems
 }
@@ -177,6 +208,22 @@ mod tests {
                 "pipelines.p.sources"
             ]
         );
+    }
+
+    #[test]
+    fn what_brings_an_event_back_is_gone_before_the_row_that_would_recognise_it() {
+        let text = "[retention]\nprocessed = \"2d\"\ndead_letters = \"3d\"\n[journal]\nmax_age = \"4d\"\n\
+                    [sources.a]\nsecrets = [\"env:A\"]\nresend_horizon = \"5d\"\n";
+        let problems = load_text(text).unwrap_err().0;
+        let keys: Vec<_> = problems
+            .iter()
+            .map(|problem| problem.key.as_str())
+            .collect();
+        let processed = "retention.processed";
+        assert_eq!(keys, [processed, "retention.dead_letters", processed]);
+        assert!(problems[2].rule.contains("sources.a.resend_horizon"));
+        let text = format!("{text}[reconcile]\nrepair = true\n");
+        assert!(load_text(&text.replace("max_age", "enabled = false\nmax_age")).is_err());
     }
 
     #[test]

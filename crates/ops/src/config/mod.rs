@@ -41,6 +41,18 @@ pub struct Config {
     /// The worker.
     #[config(nested)]
     pub worker: WorkerConfig,
+    /// The record of everything accepted.
+    #[config(nested)]
+    pub journal: JournalConfig,
+    /// How long rows are kept.
+    #[config(nested)]
+    pub retention: RetentionConfig,
+    /// The comparison of the journal with the ledger.
+    #[config(nested)]
+    pub reconcile: ReconcileConfig,
+    /// The control server.
+    #[config(nested)]
+    pub control: ControlConfig,
     /// Logs.
     #[config(nested)]
     pub log: LogConfig,
@@ -166,6 +178,65 @@ pub struct WorkerConfig {
     pub drain_timeout: Duration,
 }
 
+/// `[journal]`
+#[derive(Clone, Copy, Debug, Confique)]
+pub struct JournalConfig {
+    /// Whether accepted events are also kept in the journal. Without it `reconcile` and `replay` see
+    /// nothing, and say so. Every program has to be told the same.
+    #[config(default = true, env = "SPILLWAY_JOURNAL_ENABLED")]
+    pub enabled: bool,
+    /// How long an entry is kept. A day is what an operator needs to notice and replay. A RabbitMQ refuses
+    /// another age for a stream that exists: delete `spillway.journal` first.
+    #[config(default = "24h", deserialize_with = humantime_serde::deserialize)]
+    pub max_age: Duration,
+    /// How many bytes are kept: 20 GB is half a day of 330-byte events at 1,000 a second.
+    #[config(default = 20_000_000_000u64)]
+    pub max_bytes: u64,
+}
+
+/// `[retention]`. What brings an event back must be gone before the row that would recognise it.
+#[derive(Clone, Copy, Debug, Confique)]
+pub struct RetentionConfig {
+    /// How long an event is known as applied. A delivery received longer ago than this is a dead letter,
+    /// `beyond_retention`, and is never applied: whether it was before, nobody can tell any more.
+    #[config(
+        default = "30d",
+        env = "SPILLWAY_RETENTION_PROCESSED",
+        deserialize_with = humantime_serde::deserialize
+    )]
+    pub processed: Duration,
+    /// How long a dead letter is kept, replayed or not.
+    #[config(
+        default = "30d",
+        env = "SPILLWAY_RETENTION_DEAD_LETTERS",
+        deserialize_with = humantime_serde::deserialize
+    )]
+    pub dead_letters: Duration,
+}
+
+/// `[reconcile]`
+#[derive(Clone, Copy, Debug, Confique)]
+pub struct ReconcileConfig {
+    /// How often the background run looks at what has come since the last one.
+    #[config(
+        default = "10s",
+        env = "SPILLWAY_RECONCILE_EVERY",
+        deserialize_with = humantime_serde::deserialize
+    )]
+    pub every: Duration,
+    /// Whether the background run publishes what is missing again. Off: a person should first know why.
+    #[config(default = false, env = "SPILLWAY_RECONCILE_REPAIR")]
+    pub repair: bool,
+}
+
+/// `[control]`
+#[derive(Clone, Debug, Confique)]
+pub struct ControlConfig {
+    /// Health and metrics.
+    #[config(default = "127.0.0.1:9080", env = "SPILLWAY_CONTROL_LISTEN")]
+    pub listen: SocketAddr,
+}
+
 /// `[log]`
 #[derive(Clone, Copy, Debug, Confique)]
 pub struct LogConfig {
@@ -196,6 +267,27 @@ pub struct SourceConfig {
     /// What becomes of signed bytes that come again under another event id.
     #[serde(default)]
     pub replay_guard: ReplayGuard,
+    /// For how long the sender sends an event again that was not answered 200.
+    #[serde(default = "resend_horizon", with = "humantime_serde")]
+    pub resend_horizon: Duration,
+}
+
+impl SourceConfig {
+    /// A source with these secrets, and the default of everything else.
+    pub fn of(secrets: Vec<SecretRef>) -> Self {
+        Self {
+            scheme: SchemeName::default(),
+            secrets,
+            replay_guard: ReplayGuard::default(),
+            resend_horizon: resend_horizon(),
+        }
+    }
+}
+
+/// The longest schedule we know, that of the Standard Webhooks specification, ends after 75 h 35 min
+/// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
+fn resend_horizon() -> Duration {
+    Duration::from_secs(96 * 60 * 60)
 }
 
 /// What a worker does with signed bytes that come again under another event id, where the signature covers

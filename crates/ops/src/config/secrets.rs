@@ -1,6 +1,6 @@
 //! Secrets by reference.
 
-use super::{Config, ConfigError, Problem, ReplayGuard, SchemeName, SourceConfig};
+use super::{Config, ConfigError, Problem, SchemeName, SourceConfig};
 use envelope::SourceName;
 use serde::Deserialize;
 use signing::{Secret, SigningKey};
@@ -113,11 +113,7 @@ fn with_default_source(config: &Config) -> BTreeMap<SourceName, SourceConfig> {
     let mut sources = config.sources.clone();
     if std::env::var_os(WEBHOOK_SECRET).is_some() {
         let default: SourceName = "default".parse().expect("a name of ours");
-        let none = || SourceConfig {
-            scheme: SchemeName::Spillway,
-            secrets: Vec::new(),
-            replay_guard: ReplayGuard::default(),
-        };
+        let none = || SourceConfig::of(Vec::new());
         let secrets = &mut sources.entry(default).or_insert_with(none).secrets;
         let reference = SecretRef::Env(WEBHOOK_SECRET.to_owned());
         if !secrets.contains(&reference) {

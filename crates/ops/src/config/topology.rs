@@ -1,6 +1,6 @@
 //! The topology a configuration asks for. Every program declares the same.
 
-use super::{BrokerConfig, Config};
+use super::{BrokerConfig, Config, JournalConfig};
 use broker::{Journal, Pipeline, Settings, SourceFilter, Topology};
 
 /// Exchanges, queues and bindings for the pipelines of this configuration.
@@ -11,8 +11,15 @@ pub fn topology(config: &Config) -> Topology {
     });
     Topology {
         pipelines: pipelines.collect(),
-        journal: Some(Journal::default()),
+        journal: journal(&config.journal),
     }
+}
+
+fn journal(config: &JournalConfig) -> Option<Journal> {
+    config.enabled.then_some(Journal {
+        max_age: config.max_age,
+        max_bytes: config.max_bytes,
+    })
 }
 
 fn filter(sources: &[String]) -> SourceFilter {

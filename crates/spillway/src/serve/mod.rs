@@ -10,7 +10,7 @@ use broker::{Broker, QueueName};
 use clap::Args;
 use ingest::{Backlog, Door, Room};
 use ledger::{Ledger, LedgerSettings, LedgerUrl, Recall, SqliteLedger};
-use ops::config::{self, Config, ReplayGuard, SchemeName, SecretRef, SourceConfig, Sources};
+use ops::config::{self, Config, SecretRef, SourceConfig, Sources};
 use ops::{Health, admin, listen, stop_signal, telemetry};
 use prometheus::Registry;
 use std::net::SocketAddr;
@@ -78,11 +78,7 @@ fn with_defaults(config: &mut Config, data_dir: &DataDir) -> anyhow::Result<Opti
     }
     data_dir.make_secret()?;
     let secrets = vec![SecretRef::File(data_dir.secret())];
-    let source = SourceConfig {
-        scheme: SchemeName::Spillway,
-        secrets,
-        replay_guard: ReplayGuard::default(),
-    };
+    let source = SourceConfig::of(secrets);
     config
         .sources
         .insert("default".parse().context("a name of ours")?, source);
@@ -231,7 +227,8 @@ impl Server {
                 events,
                 bounds,
             )
-            .guarding(&self.config.sources);
+            .guarding(&self.config.sources)
+            .remembering(self.config.retention.processed);
             let (queue, source) = (QueueName::main(pipeline), broker.clone());
             let consume = move || source.consumer(queue.clone(), bounds.prefetch);
             tasks.spawn(worker.run(consume, stages.work.clone()));

@@ -204,6 +204,29 @@ async fn what_cannot_be_moved_is_released_when_the_worker_stops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_older_than_the_memory_of_what_was_applied_is_a_letter_and_never_applied() {
+    let folder = tempfile::tempdir().unwrap();
+    let received = |days: u64| {
+        let ago = Duration::from_secs(days * 24 * 60 * 60);
+        UnixMicros::from(SystemTime::now() - ago)
+    };
+    let aged = |id: &str, days| Envelope {
+        received_at: received(days),
+        ..event(id, BODY, None)
+    };
+    let batch = vec![aged("evt_old", 31), aged("evt_known", 29)];
+    let mut bench = Bench::start(folder.path(), batch).await;
+    let letter = bench.lane.requests.recv().await.unwrap();
+    assert_eq!(letter.envelope.event_id.as_str(), "evt_old");
+    let note = letter.envelope.note.clone().unwrap();
+    assert_eq!(note.reason, "beyond_retention");
+    letter.confirm();
+    assert_eq!(bench.settled(2).await.len(), 2);
+    assert_eq!(rows(folder.path(), "payments"), 1);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn copies_that_are_not_the_same_are_evidence_and_not_applied() {
     let folder = tempfile::tempdir().unwrap();
     let other = r#"{"orderId":"o","amount":2,"status":"paid"}"#;
