@@ -14,6 +14,7 @@ mod leash;
 mod ports;
 mod process;
 mod program;
+mod proxy;
 mod wait;
 
 mod management;
@@ -30,6 +31,7 @@ pub use management::Management;
 pub use ports::free_port;
 pub use postgres::{Postgres, is_root};
 pub use program::{Program, Running};
+pub use proxy::{Proxy, Way};
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
 pub use schema::Database;

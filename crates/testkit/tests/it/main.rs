@@ -2,5 +2,6 @@
 
 mod leash;
 mod program;
+mod proxy;
 mod restart;
 mod shared;
