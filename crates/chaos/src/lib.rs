@@ -1,7 +1,8 @@
 //! Our programs under fire: starts them around real servers, sends them events, breaks what they stand on,
 //! and asks afterwards whether anything was lost or doubled.
 //!
-//! The end-to-end tests of `spillway` are written with it. Start with `system.rs`.
+//! The end-to-end tests of `spillway` are written with `system.rs`, `sender.rs` and `books.rs`. The rest is
+//! the chaos run: start with `run.rs`, then `faults.rs`.
 #![allow(
     clippy::unwrap_used,
     missing_docs,
@@ -11,3 +12,18 @@
 pub mod books;
 pub mod sender;
 pub mod system;
+
+pub mod account;
+pub mod load;
+
+pub mod member;
+pub mod site;
+
+pub mod faults;
+pub mod plan;
+
+pub mod footprint;
+pub mod oracle;
+pub mod run;
+pub mod soak;
+pub mod verdict;

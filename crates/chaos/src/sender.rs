@@ -47,7 +47,12 @@ impl Event {
     }
 
     pub fn to(&self, url: &str) -> RequestBuilder {
-        client()
+        self.by(&client(), url)
+    }
+
+    /// The same by a client of the caller's.
+    pub fn by(&self, client: &reqwest::Client, url: &str) -> RequestBuilder {
+        client
             .post(url)
             .header("x-event-id", &self.id)
             .header("x-timestamp", &self.timestamp)

@@ -167,7 +167,8 @@ impl Servers {
         Node::start(program, public, admin).await
     }
 
-    fn program(&self, name: &str) -> Program {
+    /// One of our programs on these servers.
+    pub fn program(&self, name: &str) -> Program {
         Program::new(name)
             .env("SPILLWAY_BROKER_URL", &self.broker)
             .env("SPILLWAY_LEDGER_URL", &self.ledger)

@@ -225,6 +225,15 @@ impl Postgres {
         self.server.stop(Signal::INT).await
     }
 
+    /// Postgres' "immediate shutdown": every session is cut, nothing is flushed, and the next start recovers
+    /// from the log.
+    ///
+    /// # Errors
+    /// When it is not running or does not stop in time.
+    pub async fn stop_immediately(&mut self) -> Result<()> {
+        self.server.stop(Signal::QUIT).await
+    }
+
     /// Starts it again on the same port and data; kills it first where it still runs.
     ///
     /// # Errors

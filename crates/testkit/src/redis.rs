@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use rustix::process::Signal;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use crate::leash::Leash;
@@ -77,6 +77,20 @@ impl Redis {
         self.server.pid()
     }
 
+    /// Sends one command without spaces in its words, for example `CLIENT PAUSE 5000`, and hands back the
+    /// first line of the answer.
+    ///
+    /// # Errors
+    /// When it does not answer within a second, or answers with an error.
+    pub async fn command(&self, command: &str) -> Result<String> {
+        let answer = tokio::time::timeout(Duration::from_secs(1), ask(self.port, command));
+        let answer = answer.await.context("Redis does not answer")??;
+        if answer.starts_with('-') {
+            bail!("Redis refused {command}: {answer}");
+        }
+        Ok(answer)
+    }
+
     /// `SIGKILL`.
     ///
     /// # Errors
@@ -125,17 +139,18 @@ fn program() -> Result<PathBuf> {
     find_program("redis-server", &[])
 }
 
-/// One PING in Redis' inline form, so that no client library is needed to see it stand.
 async fn answers(port: u16) -> bool {
-    let ping = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.write_all(b"PING\r\n").await?;
-        let mut answer = [0; 5];
-        stream.read_exact(&mut answer).await?;
-        std::io::Result::Ok(answer == *b"+PONG")
-    };
-    matches!(
-        tokio::time::timeout(Duration::from_secs(1), ping).await,
-        Ok(Ok(true))
-    )
+    let ping = tokio::time::timeout(Duration::from_secs(1), ask(port, "PING"));
+    matches!(ping.await, Ok(Ok(answer)) if answer == "+PONG")
+}
+
+/// One command in Redis' inline form, so that no client library is needed.
+async fn ask(port: u16, command: &str) -> std::io::Result<String> {
+    let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", port)).await?);
+    stream
+        .write_all(format!("{command}\r\n").as_bytes())
+        .await?;
+    let mut answer = String::new();
+    stream.read_line(&mut answer).await?;
+    Ok(answer.trim_end().to_owned())
 }

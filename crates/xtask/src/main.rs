@@ -1,5 +1,6 @@
 //! The project's chores: `cargo xtask test` is what must pass before anything lands.
 
+mod chaos;
 mod install;
 mod manifests;
 mod report;
@@ -30,11 +31,26 @@ enum Chore {
     /// SPILLWAY_TEST_AMQP_ADMIN_URL, SPILLWAY_TEST_POSTGRES_URL or SPILLWAY_TEST_REDIS_URL name
     /// them. Stops at the first step that fails.
     Test(Plan),
+    /// Break the system at random, under load, and count what was lost or doubled (`--help` for more)
+    ///
+    /// For example `cargo xtask chaos --minutes 10 --seed 42`. A run prints its seed, and each fault as it
+    /// happens; the same seed makes the same plan again.
+    #[command(disable_help_flag = true)]
+    Chaos(chaos::Arguments),
+    /// One long outage, or an hour of load (`--help` for more)
+    ///
+    /// For example `cargo xtask soak --fault db-down`.
+    #[command(disable_help_flag = true)]
+    Soak(chaos::Arguments),
 }
 
 fn main() -> ExitCode {
-    let Chore::Test(plan) = Cli::parse().chore;
-    match steps::run(&plan) {
+    let done = match Cli::parse().chore {
+        Chore::Test(plan) => steps::run(&plan),
+        Chore::Chaos(arguments) => chaos::run("run", &arguments).map(drop),
+        Chore::Soak(arguments) => chaos::run("soak", &arguments).map(drop),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\nxtask: {error:#}");

@@ -30,12 +30,15 @@ fn all(plan: &Plan, report: &mut Report) -> Result<()> {
     report.step("format", || cargo(&["fmt", "--all", "--check"]))?;
     report.step("clippy", || cargo(&CLIPPY))?;
     // End-to-end tests run the programs; building a test does not build another crate's binary.
-    report.step("build", || {
-        cargo(&["build", "--workspace", "--bins", FEATURES, ARMED])
-    })?;
+    report.step("build", build)?;
     report.step("tests", || tests(plan))?;
     report.step("docs", docs)?;
     report.step("manifests", manifests::check)
+}
+
+/// Builds every program.
+pub fn build() -> Result<Ending> {
+    cargo(&["build", "--workspace", "--bins", FEATURES, ARMED])
 }
 
 /// Every step builds with the fail points in: two sets of features would build everything twice.

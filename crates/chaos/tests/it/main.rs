@@ -1,0 +1,3 @@
+//! The short chaos runs that every `cargo xtask test` makes.
+
+mod minutes;
