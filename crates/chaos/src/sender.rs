@@ -163,6 +163,14 @@ impl Flow {
 }
 
 impl Answers {
+    /// What another flow was told, as if it had been this one.
+    pub fn extend(&mut self, other: Self) {
+        self.accepted.extend(other.accepted);
+        self.spooled.extend(other.spooled);
+        self.sent.extend(other.sent);
+        self.surprising.extend(other.surprising);
+    }
+
     fn note(&mut self, id: String, answer: Result<StatusCode, reqwest::Error>) {
         match answer {
             Ok(StatusCode::OK) => drop(self.accepted.insert(id)),

@@ -130,11 +130,17 @@ pub struct Servers {
 
 impl Servers {
     pub async fn ingest(&self) -> Node {
+        self.ingest_with("RUST_LOG", "info").await
+    }
+
+    /// An ingest with one more variable in its environment.
+    pub async fn ingest_with(&self, variable: &str, value: &str) -> Node {
         let (public, admin) = (free_port(), free_port());
         let program = self
             .program("spillway-ingest")
             .args(["--listen", &format!("127.0.0.1:{public}")])
-            .args(["--admin-listen", &format!("127.0.0.1:{admin}")]);
+            .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
+            .env(variable, value);
         Node::start(program, public, admin).await
     }
 
@@ -154,6 +160,11 @@ impl Servers {
 
     /// `spillway serve` on these servers: with its archiver, which a cluster has in `control`.
     pub async fn archiver(&self, folder: &Path) -> Node {
+        self.archiver_with(folder, "RUST_LOG", "info").await
+    }
+
+    /// The same with one more variable in its environment.
+    pub async fn archiver_with(&self, folder: &Path, variable: &str, value: &str) -> Node {
         let (public, admin) = (free_port(), free_port());
         let program = self
             .program("spillway")
@@ -163,7 +174,8 @@ impl Servers {
                 &format!("127.0.0.1:{admin}"),
                 "--data-dir",
             ])
-            .arg(folder);
+            .arg(folder)
+            .env(variable, value);
         Node::start(program, public, admin).await
     }
 
