@@ -13,6 +13,7 @@ mod faults;
 mod hostile;
 mod kills;
 mod outages;
+mod partitions;
 mod queues;
 mod raw;
 mod recall;
