@@ -38,6 +38,9 @@ pub enum Fault {
     DiskAlarm,
     CloseConnections,
     RestartApp,
+    /// Of a broker of three nodes, the one that leads the workers' queue. Not among [`Fault::all`], which are
+    /// faults of one node.
+    KillLeader,
     EndSessions,
     ReadOnly,
     LockTable,
@@ -92,7 +95,7 @@ impl Fault {
     pub fn family(self) -> Family {
         match self {
             Self::Kill(_) | Self::Terminate(_) | Self::Freeze(_) => Family::Process,
-            Self::Volley | Self::Everything => Family::Process,
+            Self::Volley | Self::Everything | Self::KillLeader => Family::Process,
             Self::Network(..) => Family::Network,
             Self::FlushRedis | Self::PauseRedis | Self::MemoryAlarm | Self::DiskAlarm => {
                 Family::Server
@@ -118,9 +121,8 @@ impl Fault {
             ],
             Self::Network(link, _) => vec![Thing::Link(link)],
             Self::FlushRedis | Self::PauseRedis => vec![Thing::Redis],
-            Self::MemoryAlarm | Self::DiskAlarm | Self::CloseConnections | Self::RestartApp => {
-                vec![Thing::Broker]
-            }
+            Self::MemoryAlarm | Self::DiskAlarm | Self::CloseConnections => vec![Thing::Broker],
+            Self::RestartApp | Self::KillLeader => vec![Thing::Broker],
             Self::EndSessions | Self::ReadOnly | Self::LockTable | Self::StopPostgres => {
                 vec![Thing::Postgres]
             }
@@ -134,7 +136,7 @@ impl Fault {
             Self::Kill(_) | Self::Everything | Self::StopPostgres => 0..=10,
             Self::Freeze(_) | Self::PauseRedis => 5..=30,
             Self::MemoryAlarm | Self::DiskAlarm | Self::ReadOnly => 3..=15,
-            Self::LockTable => 10..=20,
+            Self::LockTable | Self::KillLeader => 10..=20,
             Self::EndSessions => 1..=5,
             Self::RestartApp => 0..=5,
             Self::Network(_, damage) => damage.lasts(),
@@ -169,6 +171,7 @@ impl Fault {
             Self::DiskAlarm => broker::disk_alarm(site, lasting).await,
             Self::CloseConnections => broker::close_connections(site).await,
             Self::RestartApp => broker::restart_app(site, lasting).await,
+            Self::KillLeader => broker::kill_leader(site, lasting).await,
             Self::EndSessions => postgres::end_sessions(site, lasting).await,
             Self::ReadOnly => postgres::read_only(site, lasting).await,
             Self::LockTable => postgres::lock_table(site, lasting).await,
@@ -201,6 +204,7 @@ impl fmt::Display for Fault {
             Self::DiskAlarm => out.write_str("broker disk alarm"),
             Self::CloseConnections => out.write_str("broker closes connections"),
             Self::RestartApp => out.write_str("broker restarts in order"),
+            Self::KillLeader => out.write_str("broker loses its leader"),
             Self::EndSessions => out.write_str("postgres ends sessions"),
             Self::ReadOnly => out.write_str("postgres read only"),
             Self::LockTable => out.write_str("postgres table locked"),

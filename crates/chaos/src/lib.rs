@@ -16,6 +16,7 @@ pub mod system;
 pub mod account;
 pub mod load;
 
+pub mod broker;
 pub mod member;
 pub mod site;
 

@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use chaos::faults::Fault;
 use chaos::plan::{Pace, Plan};
-use chaos::run::{Order, run};
-use chaos::soak::{AROUND, Soak};
+use chaos::run::{Nodes, Order, run};
+use chaos::soak::Soak;
 use clap::{Args, Parser, Subcommand};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -55,7 +55,7 @@ struct SoakArguments {
     /// What happens
     #[arg(long)]
     fault: Soak,
-    /// How long it lasts
+    /// How long it lasts; with `leader-kill`, each time
     #[arg(long)]
     minutes: Option<u64>,
     /// Events a second
@@ -97,26 +97,31 @@ async fn chaos(arguments: RunArguments) -> Result<bool> {
         !plan.is_empty(),
         "no fault has such a name; `chaos faults` lists them"
     );
-    carry_out(Order {
+    let order = Order {
         seed,
         rate: arguments.rate,
+        nodes: Nodes::One,
         rounds: Box::new(plan),
         until: minutes(arguments.minutes),
         at_least: 0,
-    })
-    .await
+    };
+    let clean = carry_out(order).await?;
+    if arguments.minutes < LONG || !arguments.fault.is_empty() {
+        return Ok(clean);
+    }
+    let last = Soak::LeaderKill.order(LEADERLESS, arguments.rate);
+    Ok(carry_out(last).await? && clean)
 }
+
+/// How long a killed leader stays away there.
+const LEADERLESS: Duration = Duration::from_secs(20);
+
+/// From this many minutes on a run ends with the loss of a leader, on a broker of three nodes.
+const LONG: u64 = 10;
 
 async fn soak(arguments: SoakArguments) -> Result<bool> {
     let lasting = minutes(arguments.minutes.unwrap_or(arguments.fault.minutes()));
-    carry_out(Order {
-        seed: fastrand::u64(..1_000_000),
-        rate: arguments.rate,
-        rounds: Box::new(arguments.fault.rounds(lasting).into_iter()),
-        until: lasting + 2 * AROUND,
-        at_least: 0,
-    })
-    .await
+    carry_out(arguments.fault.order(lasting, arguments.rate)).await
 }
 
 fn minutes(minutes: u64) -> Duration {

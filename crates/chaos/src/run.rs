@@ -21,6 +21,7 @@ pub struct Order {
     pub seed: u64,
     /// Events a second.
     pub rate: u32,
+    pub nodes: Nodes,
     pub rounds: Box<dyn Iterator<Item = Round> + Send>,
     /// No round begins after this; the run goes on with load alone where there is none left.
     pub until: Duration,
@@ -28,10 +29,20 @@ pub struct Order {
     pub at_least: usize,
 }
 
+/// How many nodes the broker has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nodes {
+    One,
+    Three,
+}
+
 /// After this much load the programs have opened what they keep open.
 const WARM_UP: Duration = Duration::from_secs(8);
 pub async fn run(order: Order) -> Result<Verdict> {
-    let site = Site::start().await?;
+    let site = match order.nodes {
+        Nodes::One => Site::start().await?,
+        Nodes::Three => Site::start_with_three_nodes().await?,
+    };
     Run::start(site, &order).await?.go_on(order).await
 }
 

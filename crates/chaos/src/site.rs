@@ -1,12 +1,13 @@
 //! Everything a run breaks: private servers, a proxy on each kind of connection, and our programs.
 
 use crate::books::Books;
+use crate::broker::Broker;
 use crate::member::Member;
 use crate::sender::SECRET;
 use crate::system::{KILLABLE, Servers, UNBOUNDED};
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
-use testkit::{Database, Postgres, Proxy, RabbitMq, Redis, free_port};
+use testkit::{Cluster, Database, Postgres, Proxy, RabbitMq, Redis, free_port};
 use tokio::sync::Mutex;
 
 /// How many workers there are, the one in the archiver's process aside.
@@ -24,7 +25,7 @@ pub struct Site {
     pub doors: Vec<String>,
     pub links: Links,
     database: Database,
-    pub broker: Mutex<RabbitMq>,
+    pub broker: Mutex<Broker>,
     pub redis: Mutex<Redis>,
     pub postgres: Mutex<Postgres>,
     _folder: TempDir,
@@ -41,23 +42,24 @@ pub struct Links {
 
 impl Site {
     pub async fn start() -> Result<Self> {
-        let (broker, redis, postgres) =
-            tokio::join!(RabbitMq::start(), Redis::start(), Postgres::start_durable());
-        let (broker, redis, postgres) = (broker?, redis?, postgres?);
-        let url = broker.url();
-        Self::around(&url, broker, redis, postgres).await
+        let broker = RabbitMq::start().await?;
+        Self::around(Broker::One(Box::new(broker))).await
     }
 
-    async fn around(
-        broker_url: &str,
-        broker: RabbitMq,
-        redis: Redis,
-        postgres: Postgres,
-    ) -> Result<Self> {
+    /// The same around a broker of three nodes.
+    pub async fn start_with_three_nodes() -> Result<Self> {
+        let broker = Cluster::start().await?;
+        Self::around(Broker::Three(Box::new(broker))).await
+    }
+
+    async fn around(broker: Broker) -> Result<Self> {
+        let (redis, postgres) = tokio::join!(Redis::start(), Postgres::start_durable());
+        let (redis, postgres) = (redis?, postgres?);
+        let urls = broker.urls();
         let database = postgres.database().await?;
         let links = Links {
-            ingest_broker: Proxy::before(broker_url).await?,
-            worker_broker: Proxy::before(broker_url).await?,
+            ingest_broker: Proxy::before_any(&urls).await?,
+            worker_broker: Proxy::before_any(&urls).await?,
             worker_postgres: Proxy::before(database.url()).await?,
             worker_redis: Proxy::before(&redis.url()).await?,
         };

@@ -17,6 +17,7 @@ mod program;
 mod proxy;
 mod wait;
 
+mod cluster;
 mod management;
 mod postgres;
 mod rabbitmq;
@@ -26,6 +27,7 @@ mod server;
 mod shared;
 mod vhost;
 
+pub use cluster::Cluster;
 pub use leash::Leash;
 pub use management::Management;
 pub use ports::free_port;

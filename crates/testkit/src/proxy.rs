@@ -42,9 +42,17 @@ impl Proxy {
     /// # Errors
     /// When the URL has no host and port, or no port can be taken.
     pub async fn before(url: &str) -> Result<Self> {
-        let mut url = Url::parse(url).context("not a URL")?;
-        let host = url.host_str().context("a URL without a host")?.to_owned();
-        let upstream = (host, url.port().context("a URL without a port")?);
+        Self::before_any(&[url.to_owned()]).await
+    }
+
+    /// A proxy before several servers that are as good as each other, as a load balancer is: connections
+    /// go to them in turn, past those that refuse.
+    ///
+    /// # Errors
+    /// As [`before`](Self::before); without any URL too.
+    pub async fn before_any(urls: &[String]) -> Result<Self> {
+        let mut url = Url::parse(urls.first().context("no URL")?).context("not a URL")?;
+        let upstreams = urls.iter().map(|url| address(url)).collect::<Result<_>>()?;
         let port = free_port();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         url.set_ip_host(Ipv4Addr::LOCALHOST.into())
@@ -52,7 +60,8 @@ impl Proxy {
             .map_err(|()| anyhow!("the URL takes no host and port"))?;
         let (rules, carried) = (watch::Sender::new(Rules::default()), Arc::new(()));
         let door = Door {
-            upstream,
+            upstreams,
+            turn: 0,
             rules: rules.subscribe(),
             carried: carried.clone(),
         };
@@ -123,6 +132,12 @@ impl Proxy {
     pub fn connections(&self) -> usize {
         Arc::strong_count(&self.carried).saturating_sub(2)
     }
+}
+
+fn address(url: &str) -> Result<(String, u16)> {
+    let url = Url::parse(url).context("not a URL")?;
+    let host = url.host_str().context("a URL without a host")?.to_owned();
+    Ok((host, url.port().context("a URL without a port")?))
 }
 
 impl Drop for Proxy {

@@ -23,7 +23,8 @@ use crate::wait::wait_within;
 pub struct RabbitMq {
     // Dropped in this order: the servers first, then the folder they work in.
     server: Server,
-    epmd: Server,
+    /// Nothing where the node shares another's.
+    epmd: Option<Server>,
     leash: Leash,
     ports: Ports,
     management: Management,
@@ -52,26 +53,43 @@ impl RabbitMq {
     /// When it is not installed or does not start; the error quotes its log.
     pub async fn start() -> Result<Self> {
         let leash = Leash::new("rabbitmq")?;
+        let epmd = Server::new(&leash, "epmd", Signal::KILL);
+        let mut rabbitmq = Self::prepare(leash, Some(epmd), free_port())?;
+        rabbitmq.launch_epmd().await?;
+        rabbitmq.launch().await?;
+        Ok(rabbitmq)
+    }
+
+    /// A node of one cluster with `first`. It needs that one's port mapper, and so ends before it.
+    pub(crate) async fn start_beside(first: &Self) -> Result<Self> {
+        let leash = Leash::new("rabbitmq")?;
+        // With its permissions: Erlang refuses a cookie that others may read.
+        let cookie = |leash: &Leash| leash.folder().join(".erlang.cookie");
+        fs::copy(cookie(&first.leash), cookie(&leash)).context("the first node has no cookie")?;
+        let mut rabbitmq = Self::prepare(leash, None, first.ports.epmd)?;
+        join_at_the_first_start(rabbitmq.leash.folder(), &first.node())?;
+        rabbitmq.launch().await?;
+        Ok(rabbitmq)
+    }
+
+    fn prepare(leash: Leash, epmd: Option<Server>, epmd_port: u16) -> Result<Self> {
         let ports = Ports {
             amqp: free_port(),
             management: free_port(),
-            epmd: free_port(),
+            epmd: epmd_port,
             distribution: free_port(),
         };
         write_config(leash.folder(), ports)?;
-        let mut rabbitmq = Self {
+        Ok(Self {
             server: Server::new(&leash, "rabbitmq", Signal::KILL),
-            epmd: Server::new(&leash, "epmd", Signal::KILL),
+            epmd,
             management: Management::new(&format!(
                 "http://guest:guest@127.0.0.1:{}",
                 ports.management
             )),
             leash,
             ports,
-        };
-        rabbitmq.launch_epmd().await?;
-        rabbitmq.launch().await?;
-        Ok(rabbitmq)
+        })
     }
 
     /// Left to itself the node would start an epmd that detaches, listens on the machine's
@@ -87,9 +105,10 @@ impl RabbitMq {
             "127.0.0.1",
         ]);
         let port = self.ports.epmd;
-        self.epmd
-            .start(&self.leash, command, || listens(port))
-            .await
+        match &mut self.epmd {
+            Some(epmd) => epmd.start(&self.leash, command, || listens(port)).await,
+            None => Ok(()),
+        }
     }
 
     async fn launch(&mut self) -> Result<()> {
@@ -181,7 +200,8 @@ impl RabbitMq {
         data.join("quorum").join(node).join("names.dets")
     }
 
-    fn node(&self) -> String {
+    /// The name by which other nodes know it.
+    pub(crate) fn node(&self) -> String {
         format!("spillway-{}@localhost", self.ports.amqp)
     }
 
@@ -303,6 +323,15 @@ fn write_config(folder: &Path, ports: Ports) -> Result<()> {
         fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"))?;
     }
     Ok(())
+}
+
+/// A node that knows nothing yet asks these for everything.
+fn join_at_the_first_start(folder: &Path, node: &str) -> Result<()> {
+    let path = folder.join("rabbitmq.conf");
+    let alone = fs::read_to_string(&path).context("no configuration to add to")?;
+    let backend = "cluster_formation.peer_discovery_backend = classic_config";
+    let peer = format!("cluster_formation.classic_config.nodes.1 = {node}");
+    fs::write(&path, format!("{alone}{backend}\n{peer}\n")).context("cannot write it")
 }
 
 /// Debian's wrappers on the PATH switch to the service's account and folder; the scripts behind

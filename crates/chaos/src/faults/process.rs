@@ -40,6 +40,7 @@ pub(super) async fn kill(site: &Site, who: Who, lasting: Duration, pick: usize) 
     match who {
         Who::Broker => {
             let mut broker = site.broker.lock().await;
+            let broker = broker.one()?;
             broker.kill()?;
             sleep(lasting).await;
             broker.restart().await
@@ -76,6 +77,7 @@ pub(super) async fn freeze(site: &Site, who: Who, lasting: Duration, pick: usize
     match who {
         Who::Broker => {
             let mut broker = site.broker.lock().await;
+            let broker = broker.one()?;
             broker.freeze()?;
             sleep(lasting).await;
             broker.thaw()
@@ -115,6 +117,7 @@ pub(super) async fn volley(site: &Site) -> Result<()> {
 /// The lights go out. Half the time our programs are back before their servers.
 pub(super) async fn everything(site: &Site, lasting: Duration, pick: usize) -> Result<()> {
     let mut broker = site.broker.lock().await;
+    let broker = broker.one()?;
     let mut redis = site.redis.lock().await;
     let mut postgres = site.postgres.lock().await;
     for member in &site.members {

@@ -3,7 +3,7 @@
 //! `cargo xtask chaos` runs for longer; a failure prints the seed that repeats its plan there.
 
 use chaos::plan::{Pace, Plan};
-use chaos::run::{Order, run};
+use chaos::run::{Nodes, Order, run};
 use std::time::Duration;
 
 /// Well under what a debug build on two busy cores applies.
@@ -14,6 +14,7 @@ async fn a_minute(seed: u64) {
     let order = Order {
         seed,
         rate: RATE,
+        nodes: Nodes::One,
         rounds: Box::new(Plan::new(seed, Pace::Brisk, &[])),
         until: Duration::from_secs(60),
         at_least: 8,

@@ -6,16 +6,16 @@ use tokio::sync::watch;
 use super::pump::{Broken, pump};
 use super::rules::{Rules, Way};
 
-/// Carries a client's connection to the server at `upstream`, under the rules it was `born` under and
+/// Carries a client's connection to the first of these servers that takes it, under the rules it was `born` under and
 /// those that follow.
 pub(super) async fn carry(
     mut client: TcpStream,
-    upstream: (String, u16),
+    upstreams: &[(String, u16)],
     born: Rules,
     rules: watch::Receiver<Rules>,
 ) {
     // A server that is not there looks like one that refuses.
-    let Ok(mut server) = TcpStream::connect(upstream).await else {
+    let Some(mut server) = connect(upstreams).await else {
         return reset(&client);
     };
     // Pieces must not be put together again.
@@ -29,6 +29,15 @@ pub(super) async fn carry(
         reset(&client);
         reset(&server);
     }
+}
+
+async fn connect(upstreams: &[(String, u16)]) -> Option<TcpStream> {
+    for (host, port) in upstreams {
+        if let Ok(server) = TcpStream::connect((host.as_str(), *port)).await {
+            return Some(server);
+        }
+    }
+    None
 }
 
 async fn both_ways(

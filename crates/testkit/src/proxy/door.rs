@@ -15,14 +15,16 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// What the acceptor knows.
 pub(super) struct Door {
-    pub(super) upstream: (String, u16),
+    pub(super) upstreams: Vec<(String, u16)>,
+    /// Which of them the next connection asks first.
+    pub(super) turn: usize,
     pub(super) rules: watch::Receiver<Rules>,
     pub(super) carried: Arc<()>,
 }
 
 impl Door {
     /// Until it is aborted; the connections go with it.
-    pub(super) async fn accept(self, listener: TcpListener) {
+    pub(super) async fn accept(mut self, listener: TcpListener) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -36,16 +38,18 @@ impl Door {
         }
     }
 
-    fn admit(&self, client: TcpStream, connections: &mut JoinSet<()>) {
+    fn admit(&mut self, client: TcpStream, connections: &mut JoinSet<()>) {
         if self.rules.borrow().refuse {
             return connection::reset(&client);
         }
         let (rules, carried) = (self.rules.clone(), self.carried.clone());
-        let upstream = self.upstream.clone();
+        let mut upstreams = self.upstreams.clone();
+        upstreams.rotate_left(self.turn);
+        self.turn = (self.turn + 1) % upstreams.len();
         // Taken here: what is ordered from now on is meant for this connection too.
         let born = rules.borrow().clone();
         connections.spawn(async move {
-            connection::carry(client, upstream, born, rules).await;
+            connection::carry(client, &upstreams, born, rules).await;
             drop(carried);
         });
     }

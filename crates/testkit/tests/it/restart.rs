@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::{Postgres, RabbitMq, Redis, Vhost, wait_until};
+use testkit::{Cluster, Postgres, RabbitMq, Redis, Vhost, wait_until};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -108,6 +108,26 @@ async fn two_rabbitmq_servers_run_side_by_side() {
         .ctl(&["status"])
         .await
         .expect("the other does not mind");
+}
+
+#[tokio::test]
+async fn a_cluster_of_three_has_another_leader_when_one_is_killed() {
+    let mut cluster = Cluster::start().await.expect("three nodes");
+    let first = cluster.urls()[0].clone();
+    let node = cluster.node(&first).expect("the first");
+    let queue = json!({ "durable": true, "arguments": { "x-queue-type": "quorum" } });
+    let api = node.management().clone();
+    api.put("queues/%2F/kept", &queue).await.expect("a queue");
+    let members = api.get("queues/%2F/kept").await.expect("it is there");
+    assert_eq!(members["members"].as_array().map(Vec::len), Some(3));
+
+    let killed = cluster.leader("kept").await.expect("it has a leader");
+    let node = cluster.node(&killed).expect("one of ours");
+    node.kill().expect("it runs");
+    let another = async || cluster.leader("kept").await.is_ok_and(|url| url != killed);
+    wait_until("another node leads", SOON, another).await;
+    let node = cluster.node(&killed).expect("the killed one");
+    node.restart().await.expect("it comes back");
 }
 
 #[tokio::test]
