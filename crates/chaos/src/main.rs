@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use chaos::faults::Fault;
-use chaos::plan::{Pace, Plan};
+use chaos::plan::{Pace, Plan, Round};
 use chaos::run::{Nodes, Order, run};
 use chaos::soak::Soak;
 use clap::{Args, Parser, Subcommand};
@@ -97,16 +97,17 @@ async fn chaos(arguments: RunArguments) -> Result<bool> {
         !plan.is_empty(),
         "no fault has such a name; `chaos faults` lists them"
     );
+    let long = arguments.minutes >= LONG && arguments.fault.is_empty();
     let order = Order {
         seed,
         rate: arguments.rate,
         nodes: Nodes::One,
-        rounds: Box::new(plan),
+        rounds: Box::new(long.then(Round::volley).into_iter().chain(plan)),
         until: minutes(arguments.minutes),
         at_least: 0,
     };
     let clean = carry_out(order).await?;
-    if arguments.minutes < LONG || !arguments.fault.is_empty() {
+    if !long {
         return Ok(clean);
     }
     let last = Soak::LeaderKill.order(LEADERLESS, arguments.rate);
@@ -116,7 +117,7 @@ async fn chaos(arguments: RunArguments) -> Result<bool> {
 /// How long a killed leader stays away there.
 const LEADERLESS: Duration = Duration::from_secs(20);
 
-/// From this many minutes on a run ends with the loss of a leader, on a broker of three nodes.
+/// From this many minutes on a run begins with a volley of kills and ends with the loss of a leader, on a broker of three nodes.
 const LONG: u64 = 10;
 
 async fn soak(arguments: SoakArguments) -> Result<bool> {

@@ -19,6 +19,21 @@ pub struct Round {
     pub strikes: Vec<Strike>,
 }
 
+impl Round {
+    /// Twenty-five kills of workers, for the runs that promise them.
+    pub fn volley() -> Self {
+        let strike = Strike {
+            fault: Fault::Volley,
+            lasting: Duration::ZERO,
+            pick: 0,
+        };
+        Self {
+            quiet: Duration::ZERO,
+            strikes: vec![strike],
+        }
+    }
+}
+
 /// How much time there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
