@@ -1,8 +1,11 @@
 //! The memory and the descriptors of our programs, from `/proc`.
 
 use crate::site::Site;
+use std::convert::Infallible;
 use std::fmt;
 use std::fs;
+use std::time::Duration;
+use tokio::time::sleep;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
@@ -53,25 +56,33 @@ pub struct Footprints {
 }
 
 impl Footprints {
-    pub async fn take(site: &Site) -> Self {
+    pub fn take(site: &Site) -> Self {
         let mut footprints = Self::default();
-        footprints.look(site).await;
+        footprints.look(site);
         footprints.before = footprints.now.clone();
         footprints
     }
 
-    /// A program that is being killed just now keeps its last.
-    pub async fn look(&mut self, site: &Site) {
+    /// A program that somebody is killing just now keeps its last.
+    pub fn look(&mut self, site: &Site) {
         for (at, member) in site.members.iter().enumerate() {
             if at == self.now.len() {
                 self.now.push(Footprint::default());
                 self.peak.push(Footprint::default());
             }
-            let pid = member.lock().await.pid();
+            let pid = member.try_lock().ok().and_then(|member| member.pid());
             if let Some(footprint) = pid.and_then(Footprint::of) {
                 self.now[at] = footprint;
                 self.peak[at] = self.peak[at].max(footprint);
             }
+        }
+    }
+
+    /// Looks every second, until it is dropped.
+    pub async fn watch(&mut self, site: &Site) -> Infallible {
+        loop {
+            self.look(site);
+            sleep(Duration::from_secs(1)).await;
         }
     }
 

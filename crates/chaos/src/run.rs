@@ -63,7 +63,7 @@ impl Run {
         let flows = wait_within(ACKS_AGAIN, flowing).await;
         flows.context("nothing is accepted, and nothing has been broken yet")?;
         sleep(WARM_UP).await;
-        let footprints = Footprints::take(&site).await;
+        let footprints = Footprints::take(&site);
         Ok(Self {
             site,
             load,
@@ -96,7 +96,7 @@ impl Run {
     /// False where the system did not recover.
     async fn round(&mut self, round: &Round) -> bool {
         sleep(round.quiet).await;
-        self.footprints.look(&self.site).await;
+        self.footprints.look(&self.site);
         self.load
             .account()
             .doors
@@ -105,7 +105,13 @@ impl Run {
         for strike in &round.strikes {
             self.say(&describe(strike));
         }
-        self.strike(round).await;
+        let failures = tokio::select! {
+            failures = strike(&self.site, round) => failures,
+            never = self.footprints.watch(&self.site) => match never {},
+        };
+        for failure in failures {
+            self.intervene(format!("{failure:#}"));
+        }
         let recovered = self.recover().await;
         let outage = self.longest_gap();
         let healed = Instant::now();
@@ -118,21 +124,6 @@ impl Run {
         ));
         self.charge(round, outage, drain);
         drained
-    }
-
-    async fn strike(&mut self, round: &Round) {
-        let one = async |strike: Option<&Strike>| match strike {
-            Some(strike) => {
-                let fault = strike.fault;
-                let struck = fault.strike(&self.site, strike.lasting, strike.pick);
-                Box::pin(struck).await.with_context(|| fault.to_string())
-            }
-            None => Ok(()),
-        };
-        let struck = tokio::join!(one(round.strikes.first()), one(round.strikes.get(1)));
-        for failure in [struck.0, struck.1].into_iter().filter_map(Result::err) {
-            self.intervene(format!("{failure:#}"));
-        }
     }
 
     async fn judge(mut self) -> Result<Verdict> {
@@ -170,7 +161,7 @@ impl Run {
     async fn wait_a_minute(&mut self, until: Duration) {
         let left = until.saturating_sub(self.started.elapsed());
         sleep(left.min(Duration::from_secs(60))).await;
-        self.footprints.look(&self.site).await;
+        self.footprints.look(&self.site);
         let figures = figures(&self.load.account());
         self.say(&figures);
         if self.recover().await {
@@ -200,6 +191,26 @@ impl Run {
         let (elapsed, seed) = (self.started.elapsed().as_secs_f64(), self.seed);
         println!("{elapsed:7.1} s  seed {seed}  {what}");
     }
+}
+
+/// One fault, or two at once, each until it is healed. What could not be injected or healed comes back.
+async fn strike(site: &Site, round: &Round) -> Vec<anyhow::Error> {
+    let one = async |strike: Option<&Strike>| match strike {
+        Some(Strike {
+            fault,
+            lasting,
+            pick,
+        }) => {
+            let struck = Box::pin(fault.strike(site, *lasting, *pick));
+            struck.await.with_context(|| fault.to_string())
+        }
+        None => Ok(()),
+    };
+    let (first, second) = tokio::join!(one(round.strikes.first()), one(round.strikes.get(1)));
+    [first, second]
+        .into_iter()
+        .filter_map(Result::err)
+        .collect()
 }
 
 fn describe(strike: &Strike) -> String {

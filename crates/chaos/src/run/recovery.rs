@@ -54,6 +54,7 @@ impl Run {
         let deadline = DRAINED + Duration::from_secs((left.len() / SLOWEST) as u64);
         let (books, started) = (self.site.books(), Instant::now());
         while !oracle::cross_off(&books, &mut left).await {
+            self.footprints.look(&self.site);
             if started.elapsed() > deadline {
                 let said = self.all_said().await;
                 let some: Vec<_> = left.iter().take(5).cloned().collect();
@@ -81,7 +82,7 @@ impl Run {
     pub(super) async fn come_to_rest(&mut self) {
         let started = Instant::now();
         loop {
-            self.footprints.look(&self.site).await;
+            self.footprints.look(&self.site);
             if self.footprints.have_returned() || started.elapsed() > AT_REST {
                 return;
             }
