@@ -5,6 +5,7 @@
 //! work ([`Recall`], I4). It never talks to the broker. Start with [`Ledger::commit`].
 
 mod applied;
+mod books;
 mod claim;
 mod dead_letter;
 mod effect;
@@ -17,6 +18,12 @@ mod standing;
 mod start;
 
 pub use applied::{Applied, Candidate, Verdict};
+pub use books::{
+    Account, AppliedCursor, AppliedEvent, AppliedRow, Books, DeadCount, Doubled, Entry, EventName,
+    FullLetter, Happening, Kind, Letter, LetterCursor, LetterFilter, LetterId, LetterStanding,
+    LetterState, MOST_AT_ONCE, Mark, PaidEvent, PaymentRow, Resent, ResentEvent, Swept, Trace,
+    Window,
+};
 pub use claim::{Claimed, Recall};
 pub use dead_letter::DeadLetter;
 pub use effect::{OrderChange, Payment};
