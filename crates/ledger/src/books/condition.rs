@@ -1,7 +1,25 @@
 //! The WHERE clause of a filter, in the words of both databases.
 
-use super::{LetterCursor, LetterFilter};
+use super::{LetterCursor, LetterFilter, LetterState};
 use envelope::{Key, UnixMicros};
+
+/// Whether a letter's event has been applied. For one value, not EXISTS, so that it is asked by key for each
+/// letter and never becomes a hash of the whole table. The bodies are compared only where the key is there:
+/// another body (`conflicting_body`) is evidence, and stays dead.
+pub(crate) const APPLIED: &str = "COALESCE((SELECT a.payload = l.payload \
+    FROM processed_webhooks AS a WHERE a.key = l.key), false)";
+
+/// Newest first. All in one direction, so that a page begins in the index where the last one ended.
+pub(crate) const ORDER: &str = "l.dead_at DESC, l.pipeline DESC, l.key DESC";
+
+/// What a list shows of `dead_letters AS l`.
+pub(crate) fn columns() -> String {
+    format!(
+        "l.pipeline, l.key, l.replays, l.copies, l.event_id, l.source, l.reason, l.class, l.error, \
+         l.attempts, length(l.payload), l.first_seen, l.dead_at, \
+         CASE WHEN l.state = 'dead' AND {APPLIED} THEN 'superseded' ELSE l.state END"
+    )
+}
 
 /// Where the two databases say the same differently.
 #[derive(Clone, Copy, Debug)]
@@ -32,12 +50,6 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// Whether a dead letter's event has been applied since. For one value, not EXISTS, so that it is asked
-    /// by key for each letter and never becomes a hash of the whole table. The body is compared only where
-    /// the key is there: another body (`conflicting_body`) is evidence, and stays dead.
-    pub(crate) const APPLIED: &str = "COALESCE((SELECT a.payload = l.payload \
-        FROM processed_webhooks AS a WHERE a.key = l.key), false)";
-
     pub(crate) fn new(dialect: Dialect) -> Self {
         Self {
             dialect,
@@ -49,10 +61,9 @@ impl Condition {
     /// What a filter asks for.
     pub(crate) fn of(dialect: Dialect, filter: &LetterFilter) -> Self {
         let mut it = Self::new(dialect);
-        it.equals("state", filter.state.map(|state| state.as_str()));
-        if filter.state == Some(super::LetterState::Dead) {
-            it.sql.push_str(" AND NOT ");
-            it.sql.push_str(Self::APPLIED);
+        it.stand(filter.state);
+        if filter.state == Some(LetterState::Dead) {
+            it.and(&format!("NOT {APPLIED}"));
         }
         it.equals("source", filter.source.as_ref().map(|it| it.as_str()));
         it.equals("event_id", filter.event_id.as_ref().map(|it| it.as_str()));
@@ -65,7 +76,14 @@ impl Condition {
         it
     }
 
-    /// Behind this letter, in the order of [`Self::ORDER`].
+    /// As it is written down. A word of ours in the text, not a parameter: only so is the index of the dead
+    /// ones known to fit.
+    pub(crate) fn stand(&mut self, state: Option<LetterState>) {
+        let Some(state) = state else { return };
+        self.and(&format!("l.state = '{state}'"));
+    }
+
+    /// Behind this letter, in the order of [`ORDER`].
     pub(crate) fn after(&mut self, cursor: Option<&LetterCursor>) {
         let Some(cursor) = cursor else { return };
         let at = self.bind(Value::Moment(cursor.dead_at));
@@ -75,9 +93,6 @@ impl Condition {
             "(l.dead_at, l.pipeline, l.key) < ({at}, {pipeline}, {key})"
         ));
     }
-
-    /// Newest first. All in one direction, so that a page begins in the index where the last one ended.
-    pub(crate) const ORDER: &str = "l.dead_at DESC, l.pipeline DESC, l.key DESC";
 
     pub(crate) fn sql(&self) -> &str {
         &self.sql

@@ -135,7 +135,7 @@ pub struct FullLetter {
     pub payload: Bytes,
     /// Properties and headers as they lay on the broker.
     pub headers: Wire,
-    /// What happened to it after it had died first, in that order.
+    /// What happened to it from its first death on, in that order.
     pub history: Vec<Entry>,
 }
 
@@ -151,21 +151,30 @@ pub struct Entry {
     /// How often the letter had been taken back out: a replay of the letter with `n` is followed by a
     /// death with `n + 1`.
     pub replays: u32,
-    /// Why it was dead when it was marked, or why it died this time.
-    pub reason: String,
+    /// Why it died, one word; nothing for what else can happen.
+    pub reason: Option<String>,
+}
+
+impl From<Mark> for Happening {
+    fn from(mark: Mark) -> Self {
+        match mark {
+            Mark::Replayed => Self::Replayed,
+            Mark::Discarded => Self::Discarded,
+        }
+    }
 }
 
 /// What can happen to a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happening {
+    /// It was filed as dead, for the first time or again.
+    Died,
     /// It was sent back to its pipeline.
     Replayed,
     /// It was put away.
     Discarded,
     /// Its event was found applied.
     Superseded,
-    /// Its event has died again.
-    DiedAgain,
 }
 
 /// How many letters of one class are dead in one pipeline.
@@ -220,4 +229,4 @@ macro_rules! words {
 }
 
 words!(LetterState, Dead: "dead", Replayed: "replayed", Discarded: "discarded", Superseded: "superseded");
-words!(Happening, Replayed: "replayed", Discarded: "discarded", Superseded: "superseded", DiedAgain: "died again");
+words!(Happening, Died: "died", Replayed: "replayed", Discarded: "discarded", Superseded: "superseded");

@@ -13,7 +13,7 @@ mod resent;
 
 pub use account::{Account, AppliedRow, LetterStanding};
 pub use applied_between::{AppliedCursor, AppliedEvent, Window};
-pub(crate) use condition::{Condition, Dialect, Value};
+pub(crate) use condition::{APPLIED, Condition, Dialect, ORDER, Value, columns};
 pub use forensics::{Doubled, EventName, PaidEvent, PaymentRow, Trace};
 pub use letter::{
     DeadCount, Entry, FullLetter, Happening, Letter, LetterCursor, LetterFilter, LetterId,
@@ -53,7 +53,8 @@ pub trait Books: Clone + Send + Sync + 'static {
     -> impl Future<Output = Result<Vec<u32>, Fault>> + Send;
 
     /// At most `limit` letters that fit, newest first, after the one given: by `dead_at`, pipeline and key,
-    /// all descending. A letter whose event has been applied since is not dead, swept or not.
+    /// all descending. A letter whose event has been applied since is not dead, swept or not; among those that
+    /// are superseded it is listed once it has been swept.
     fn letters(
         &self,
         filter: &LetterFilter,

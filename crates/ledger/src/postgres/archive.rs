@@ -11,8 +11,11 @@ use std::borrow::Cow;
 
 /// A letter may come twice in one batch, and an upsert touches a row only once: the one with most replays
 /// is taken, the first of equals. Copies of a captured request are one letter, and counted.
+///
+/// What stood there before the statement is what its last part sees of the table: a letter that is new, or
+/// has more replays than the one it replaces, has died, and its history says so.
 const ARCHIVE: &str = "\
-    INSERT INTO dead_letters AS filed (pipeline, key, replays, event_id, source, reason, class, error, \
+    WITH now_filed AS (INSERT INTO dead_letters AS filed (pipeline, key, replays, event_id, source, reason, class, error, \
         attempts, payload, headers, first_seen, dead_at, state, copies) \
     SELECT DISTINCT ON (t.pipeline, t.key) \
         t.pipeline, t.key, t.replays, t.event_id, t.source, t.reason, t.class, t.error, \
@@ -39,7 +42,12 @@ const ARCHIVE: &str = "\
         copies = CASE WHEN excluded.replays > filed.replays \
             THEN excluded.copies ELSE filed.copies + excluded.copies END \
     WHERE excluded.replays > filed.replays \
-        OR (excluded.replays = filed.replays AND excluded.reason = 'replayed_signature')";
+        OR (excluded.replays = filed.replays AND excluded.reason = 'replayed_signature') \
+    RETURNING pipeline, key, replays, dead_at, reason) \
+    INSERT INTO letter_history (pipeline, key, replays, at, what, reason) \
+    SELECT f.pipeline, f.key, f.replays, f.dead_at, 'died', f.reason FROM now_filed AS f \
+    WHERE f.replays > COALESCE((SELECT before.replays FROM dead_letters AS before \
+        WHERE before.pipeline = f.pipeline AND before.key = f.key), -1)";
 
 pub(super) async fn archive(session: &Session, letters: &[DeadLetter]) -> Result<(), Fault> {
     let mut transaction = PostgresTransaction::begin(session).await?;

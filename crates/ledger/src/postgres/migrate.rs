@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls};
 
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     (
         "V1__ledger",
         include_str!("../../migrations/postgres/V1__ledger.sql"),
@@ -22,6 +22,10 @@ const MIGRATIONS: [(&str, &str); 3] = [
     (
         "V3__copies",
         include_str!("../../migrations/postgres/V3__copies.sql"),
+    ),
+    (
+        "V4__books",
+        include_str!("../../migrations/postgres/V4__books.sql"),
     ),
 ];
 

@@ -5,6 +5,7 @@
 //! has to name a standby. We cannot see whether that is so; the operator decides.
 
 mod archive;
+mod books;
 mod commit;
 mod connect;
 mod fault;

@@ -13,7 +13,7 @@ const STARTS: &str = "\
 
 const START: &str = "\
     INSERT INTO suspects (key, starts) VALUES ($1, $2) \
-    ON CONFLICT (key) DO UPDATE SET starts = excluded.starts";
+    ON CONFLICT (key) DO UPDATE SET starts = excluded.starts, started_at = now()";
 
 /// Shared with the archive, which forgets the starts of the events it files.
 pub(super) const CLEAR: &str = "DELETE FROM suspects WHERE key = ANY($1::bytea[])";

@@ -30,6 +30,13 @@ const ARCHIVE: &str = "\
     WHERE excluded.replays > filed.replays \
         OR (excluded.replays = filed.replays AND excluded.reason = 'replayed_signature')";
 
+/// Before it is filed: a letter that is new, or has more replays than the one it replaces, has died.
+const DIED: &str = "\
+    INSERT INTO letter_history (pipeline, key, replays, at, what, reason) \
+    SELECT :pipeline, :key, :replays, :dead_at, 'died', :reason \
+    WHERE NOT EXISTS (SELECT 1 FROM dead_letters \
+        WHERE pipeline = :pipeline AND key = :key AND replays >= :replays)";
+
 pub(super) fn archive(connection: &mut Connection, letters: &[DeadLetter]) -> Result<(), Fault> {
     let mut transaction = SqliteTransaction::begin(connection)?;
     letters
@@ -39,6 +46,19 @@ pub(super) fn archive(connection: &mut Connection, letters: &[DeadLetter]) -> Re
 }
 
 fn file(transaction: &mut SqliteTransaction<'_>, letter: &DeadLetter) -> Result<(), Fault> {
+    let death = named_params! {
+        ":pipeline": letter.pipeline.as_str(),
+        ":key": letter.key.as_bytes(),
+        ":replays": letter.replays,
+        ":dead_at": letter.dead_at.0,
+        ":reason": letter.reason,
+    };
+    transaction.execute(DIED, death)?;
+    upsert(transaction, letter)?;
+    suspects::forget(transaction, letter.key)
+}
+
+fn upsert(transaction: &mut SqliteTransaction<'_>, letter: &DeadLetter) -> Result<(), Fault> {
     let body = BodyHash::of(&letter.payload);
     let parameters = named_params! {
         ":pipeline": letter.pipeline.as_str(),
@@ -56,6 +76,5 @@ fn file(transaction: &mut SqliteTransaction<'_>, letter: &DeadLetter) -> Result<
         ":dead_at": letter.dead_at.0,
         ":body": body.as_bytes(),
     };
-    transaction.execute(ARCHIVE, parameters)?;
-    suspects::forget(transaction, letter.key)
+    transaction.execute(ARCHIVE, parameters).map(drop)
 }

@@ -4,7 +4,7 @@ use crate::{StartError, schema};
 use refinery::{Migration, Runner};
 use rusqlite::Connection;
 
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     (
         "V1__ledger",
         include_str!("../../migrations/sqlite/V1__ledger.sql"),
@@ -16,6 +16,10 @@ const MIGRATIONS: [(&str, &str); 3] = [
     (
         "V3__copies",
         include_str!("../../migrations/sqlite/V3__copies.sql"),
+    ),
+    (
+        "V4__books",
+        include_str!("../../migrations/sqlite/V4__books.sql"),
     ),
 ];
 

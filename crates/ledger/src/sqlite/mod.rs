@@ -5,6 +5,7 @@
 //! runtime the other tasks go on meanwhile, on a current-thread runtime they wait.
 
 mod archive;
+mod books;
 mod commit;
 mod fault;
 mod look_up;

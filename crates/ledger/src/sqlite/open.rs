@@ -5,7 +5,7 @@ use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 
 /// More statements than we have, so that each is prepared once.
-const STATEMENTS: usize = 32;
+const STATEMENTS: usize = 64;
 
 /// The one that writes.
 pub(super) fn read_write(path: &Path, settings: &LedgerSettings) -> Result<Connection, StartError> {

@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension};
 const STARTS: &str = "SELECT starts FROM suspects WHERE key = ?1";
 
 const START: &str = "\
-    INSERT INTO suspects (key, starts) VALUES (?1, ?2) \
-    ON CONFLICT (key) DO UPDATE SET starts = excluded.starts";
+    INSERT INTO suspects (key, starts, started_at) \
+    VALUES (?1, ?2, CAST(unixepoch('subsec') * 1000000 AS INTEGER)) \
+    ON CONFLICT (key) DO UPDATE SET starts = excluded.starts, started_at = excluded.started_at";
 
 const CLEAR: &str = "DELETE FROM suspects WHERE key = ?1";
 
