@@ -1,7 +1,7 @@
 //! The consuming end: deliveries come out, and each is settled exactly once.
 
 use bytes::Bytes;
-use envelope::{Envelope, Foreign, Wire};
+use envelope::{Envelope, Foreign, UnixMicros, Wire};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -202,6 +202,14 @@ impl Content {
         match self {
             Self::Event(envelope) => &envelope.body,
             Self::Foreign { body, .. } => body,
+        }
+    }
+
+    /// When it was received; unknown of what is not ours.
+    pub fn received_at(&self) -> Option<UnixMicros> {
+        match self {
+            Self::Event(envelope) => Some(envelope.received_at),
+            Self::Foreign { .. } => None,
         }
     }
 

@@ -1,6 +1,10 @@
 //! Starting a broker by its URL: the same two handles, whichever it is.
 
-use crate::{Consumer, Publisher, QueueName, Topology, amqp, embedded};
+use crate::{
+    Consumer, InHand, JournalError, JournalReader, JournalStart, Look, LookError, Publisher, Pulse,
+    Pulses, QueueName, Topology, amqp, embedded,
+};
+use envelope::{EventId, SourceName, UnixMicros};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -105,6 +109,30 @@ impl Broker {
         })
     }
 
+    /// Uses a broker that others serve, as an operator's command does: it publishes, reads the journal and
+    /// looks, beside whoever is at work or while nobody is, and changes nothing by being there.
+    ///
+    /// It declares nothing. A command with another configuration than the programs would otherwise make
+    /// queues that nobody reads from and that take a copy of every event. For the same reason it makes no
+    /// file. What has no queue is refused (embedded) or lands among the unrouted (RabbitMQ). An embedded
+    /// broker that is attached to consumes nothing, and hears no pulses of other processes.
+    ///
+    /// # Errors
+    /// Where the embedded broker's file is not there, or is not ours.
+    pub fn attach(
+        url: &BrokerUrl,
+        topology: &Topology,
+        settings: Settings,
+        stop: CancellationToken,
+    ) -> Result<Self, StartError> {
+        Ok(match url {
+            BrokerUrl::Amqp(url) => Self::Amqp(amqp::Broker::attach(url, topology, settings, stop)),
+            BrokerUrl::Embedded(path) => {
+                Self::Embedded(embedded::Broker::attach(path, topology, &settings, stop)?)
+            }
+        })
+    }
+
     /// The publishing end.
     pub fn publisher(&self) -> Publisher {
         match self {
@@ -127,6 +155,71 @@ impl Broker {
         match self {
             Self::Amqp(broker) => broker.watch_depth(queues),
             Self::Embedded(broker) => broker.watch_depth(queues),
+        }
+    }
+
+    /// Reads the journal from `start` to what lies in it now.
+    pub fn read_journal(&self, start: JournalStart) -> JournalReader {
+        match self {
+            Self::Amqp(broker) => broker.read_journal(start),
+            Self::Embedded(broker) => broker.read_journal(start),
+        }
+    }
+
+    /// How far back the journal sees: when its oldest event was received. Nothing where it holds none.
+    ///
+    /// An event that waited in a spool was received long before it was entered, so this may reach further
+    /// back than the journal is complete.
+    pub async fn journal_reach(&self) -> Result<Option<UnixMicros>, JournalError> {
+        let reader = self.read_journal(JournalStart::Oldest);
+        reader.first_received_at().await
+    }
+
+    /// How much lies in each of these queues, in their order.
+    ///
+    /// RabbitMQ is asked for one after the other, so an event that moves meanwhile may be seen twice or not
+    /// at all; SQLite is asked for all at once.
+    pub async fn look(&self, queues: &[QueueName]) -> Result<Vec<Look>, LookError> {
+        match self {
+            Self::Amqp(broker) => broker.look(queues).await,
+            Self::Embedded(broker) => broker.look(queues).await,
+        }
+    }
+
+    /// Whether each of these events lies in any queue, ready, unacked or delayed. Nothing where the broker
+    /// cannot say: RabbitMQ finds no message by its id. The embedded one scans all its queues for them.
+    pub async fn holds(
+        &self,
+        events: &[(SourceName, EventId)],
+    ) -> Result<Option<Vec<bool>>, LookError> {
+        match self {
+            Self::Amqp(_) => Ok(None),
+            Self::Embedded(broker) => broker.holds(events).await.map(Some),
+        }
+    }
+
+    /// What this process has in hand of a queue, over all its consumers of it.
+    pub fn in_hand(&self, queue: &QueueName) -> InHand {
+        match self {
+            Self::Amqp(broker) => broker.in_hand(queue),
+            Self::Embedded(broker) => broker.in_hand(queue),
+        }
+    }
+
+    /// Sends what `make` says once a second, until the broker stops. Lost where the broker is away or
+    /// blocked: the next is a second away, and worth more.
+    pub fn pulse(&self, make: impl Fn() -> Pulse + Send + Sync + 'static) {
+        match self {
+            Self::Amqp(broker) => broker.pulse(make),
+            Self::Embedded(broker) => broker.pulse(make),
+        }
+    }
+
+    /// The pulses of all workers from now on; of an embedded broker, those in this process.
+    pub fn pulses(&self) -> Pulses {
+        match self {
+            Self::Amqp(broker) => broker.pulses(),
+            Self::Embedded(broker) => broker.pulses(),
         }
     }
 

@@ -5,6 +5,7 @@
 //!                           └─► spillway.route (topic, by source) ─► spillway.<pipeline>
 //!                                  └─ alternate ► spillway.unrouted ─► spillway.unrouted (queue)
 //! spillway.direct (direct, by queue name) ─► any queue              └─ alternate, the same
+//! spillway.pulse (fanout) ─► whoever listens
 //! ```
 //!
 //! The alternate belongs to `spillway.route` and not to `spillway.events`: an exchange is asked for its
@@ -200,7 +201,9 @@ impl Topology {
     pub const ROUTE: &'static str = "spillway.route";
     /// Routes by queue name.
     pub const DIRECT: &'static str = "spillway.direct";
-    /// Takes what the other two route nowhere.
+    /// Carries the pulses of the workers; not on the event path.
+    pub const PULSE: &'static str = "spillway.pulse";
+    /// Takes what `spillway.route` and `spillway.direct` route nowhere.
     pub const UNROUTED: &'static str = "spillway.unrouted";
 
     /// Every pipeline's main queue.
@@ -230,6 +233,8 @@ impl Topology {
             exchange(Self::EVENTS, ExchangeKind::Fanout, None),
             // A retry whose queue an operator has deleted lands among the unrouted, not nowhere.
             exchange(Self::DIRECT, ExchangeKind::Direct, Some(Self::UNROUTED)),
+            // Without an alternate: a pulse that nobody listens to is nothing.
+            exchange(Self::PULSE, ExchangeKind::Fanout, None),
         ]
     }
 

@@ -3,7 +3,8 @@
 use super::properties;
 use super::session::{Link, OpenError, Session, SessionWork, bounded};
 use super::watermark::{Ack, Watermark};
-use crate::{Delivery, Feed, Hand, QueueName};
+use crate::in_hand::{HandBook, HandLine};
+use crate::{Delivery, Ending, Feed, Hand, QueueName, Tag};
 use futures_util::StreamExt;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
@@ -16,22 +17,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 /// Keeps a queue consumed until its consumer is closed or dropped.
-pub(super) async fn supervise(link: Arc<Link>, queue: QueueName, prefetch: u16, feed: Feed) {
-    let purpose = format!("consuming {queue}");
-    let mut work = Consuming {
-        queue,
-        prefetch,
-        feed,
-        stop: link.stop.clone(),
-    };
+pub(super) async fn supervise(link: Arc<Link>, mut work: Consuming) {
+    let purpose = format!("consuming {}", work.queue);
     link.keep_open(&purpose, &mut work).await;
     work.feed.close();
 }
 
-struct Consuming {
+/// One consumer, over all its sessions.
+pub(super) struct Consuming {
     queue: QueueName,
     prefetch: u16,
     feed: Feed,
+    hands: HandBook,
     stop: CancellationToken,
 }
 
@@ -41,7 +38,8 @@ impl SessionWork for Consuming {
     async fn run(&mut self, session: &Session) -> bool {
         match self.open(session).await {
             Ok((channel, stream)) => {
-                Epoch::new(&self.feed, self.prefetch, channel)
+                let line = self.hands.begin(&self.queue);
+                Epoch::new(&self.feed, self.prefetch, channel, line)
                     .run(session, stream, &self.stop)
                     .await
             }
@@ -58,6 +56,22 @@ impl SessionWork for Consuming {
 }
 
 impl Consuming {
+    pub(super) fn new(
+        queue: QueueName,
+        prefetch: u16,
+        feed: Feed,
+        hands: HandBook,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            queue,
+            prefetch,
+            feed,
+            hands,
+            stop,
+        }
+    }
+
     async fn open(&self, session: &Session) -> Result<(Channel, Consumer), OpenError> {
         let channel = session.channel().await?;
         let qos = channel.basic_qos(self.prefetch, BasicQosOptions { global: false });
@@ -88,12 +102,13 @@ struct Epoch<'a> {
     hand: Arc<Hand>,
     settled: Arc<Notify>,
     watermark: Watermark,
+    line: HandLine,
     /// Handed out by the broker and not yet taken by the consumer's channel; bounded by the prefetch.
     waiting: VecDeque<Delivery>,
 }
 
 impl<'a> Epoch<'a> {
-    fn new(feed: &'a Feed, prefetch: u16, channel: Channel) -> Self {
+    fn new(feed: &'a Feed, prefetch: u16, channel: Channel, line: HandLine) -> Self {
         let settled = Arc::new(Notify::new());
         let wake = settled.clone();
         Self {
@@ -102,6 +117,7 @@ impl<'a> Epoch<'a> {
             hand: Hand::new(move || wake.notify_one()),
             settled,
             watermark: Watermark::new(prefetch),
+            line,
             waiting: VecDeque::new(),
         }
     }
@@ -167,12 +183,16 @@ impl<'a> Epoch<'a> {
         let tag = delivery.delivery_tag;
         self.watermark.deliver(tag);
         let (content, count) = properties::read(delivery);
+        self.line.take(content.received_at());
         self.waiting
             .push_back(Delivery::new(content, count, self.hand.clone(), tag));
     }
 
     async fn ack_settled(&mut self) -> Result<(), lapin::Error> {
-        for (tag, ending) in self.hand.take_settled() {
+        let settled = self.hand.take_settled();
+        let acked = |(tag, ending): &(Tag, Ending)| (*ending == Ending::Ack).then_some(*tag);
+        self.line.give(settled.iter().filter_map(acked));
+        for (tag, ending) in settled {
             self.watermark.settle(tag, ending);
         }
         let acks = self.watermark.acks(Instant::now());
@@ -190,6 +210,7 @@ impl<'a> Epoch<'a> {
 
     async fn cancel(&self, stream: &Consumer) -> bool {
         let cancelling = self.channel.basic_cancel(stream.tag(), Default::default());
+        self.line.cancelled();
         bounded("basic.cancel", cancelling).await.is_ok()
     }
 }

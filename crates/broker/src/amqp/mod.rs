@@ -9,15 +9,25 @@
 mod consume;
 mod declare;
 mod depth;
+mod journal;
+mod look;
 mod properties;
 mod publish;
+mod pulse;
 mod session;
 mod watermark;
 
-use crate::{Consumer, Publisher, QueueName, Settings, StartError, Topology, consumer, publisher};
+use crate::in_hand::HandBook;
+use crate::journal::journal_reader;
+use crate::pulse::PULSES_MAX;
+use crate::{
+    Consumer, InHand, JournalReader, JournalStart, Look, LookError, Publisher, Pulse, Pulses,
+    QueueName, Settings, StartError, Topology, consumer, publisher,
+};
+use look::Ask;
 use session::{Link, Readiness};
-use std::sync::Arc;
-use tokio::sync::watch;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +38,8 @@ pub struct Broker {
     link: Arc<Link>,
     tasks: TaskTracker,
     readiness: Readiness,
+    hands: HandBook,
+    asks: Arc<OnceLock<mpsc::Sender<Ask>>>,
 }
 
 impl Broker {
@@ -37,10 +49,27 @@ impl Broker {
         settings: Settings,
         stop: CancellationToken,
     ) -> Self {
+        let link = |readiness| Link::new(url, topology, settings, stop, readiness);
+        Self::on(link)
+    }
+
+    /// The same without declaring anything.
+    pub(crate) fn attach(
+        url: &url::Url,
+        topology: &Topology,
+        settings: Settings,
+        stop: CancellationToken,
+    ) -> Self {
+        let link = |readiness| Link::new(url, topology, settings, stop, readiness).as_guest();
+        Self::on(link)
+    }
+
+    fn on(link: impl FnOnce(Readiness) -> Link) -> Self {
+        let readiness = Readiness::default();
+        let link = Arc::new(link(readiness.clone()));
+        let settings = &link.settings;
         let lanes = settings.publish_connections * settings.channels_per_connection;
         let (publisher, mut ends) = publisher::publisher(lanes, settings.waiting_max);
-        let readiness = Readiness::default();
-        let link = Arc::new(Link::new(url, topology, settings, stop, readiness.clone()));
         let tasks = TaskTracker::new();
         while !ends.is_empty() {
             let rest = ends.split_off(link.settings.channels_per_connection.min(ends.len()));
@@ -54,6 +83,8 @@ impl Broker {
             link,
             tasks,
             readiness,
+            hands: HandBook::default(),
+            asks: Arc::default(),
         }
     }
 
@@ -63,9 +94,47 @@ impl Broker {
 
     pub(crate) fn consumer(&self, queue: QueueName, prefetch: u16) -> Consumer {
         let (consumer, feed) = consumer::consumer(prefetch);
+        let work = consume::Consuming::new(
+            queue,
+            prefetch,
+            feed,
+            self.hands.clone(),
+            self.link.stop.clone(),
+        );
         self.tasks
-            .spawn(consume::supervise(self.link.clone(), queue, prefetch, feed));
+            .spawn(consume::supervise(self.link.clone(), work));
         consumer
+    }
+
+    pub(crate) fn read_journal(&self, start: JournalStart) -> JournalReader {
+        let (reader, feed) = journal_reader();
+        self.tasks
+            .spawn(journal::read(self.link.clone(), start, feed));
+        reader
+    }
+
+    pub(crate) async fn look(&self, queues: &[QueueName]) -> Result<Vec<Look>, LookError> {
+        // One connection for all looks, opened by the first.
+        let asks = self.asks.get_or_init(|| {
+            let (asks, asked) = mpsc::channel(look::ASKS_MAX);
+            self.tasks.spawn(look::supervise(self.link.clone(), asked));
+            asks
+        });
+        look::ask(asks, queues.to_vec()).await
+    }
+
+    pub(crate) fn in_hand(&self, queue: &QueueName) -> InHand {
+        self.hands.in_hand(queue)
+    }
+
+    pub(crate) fn pulse(&self, make: impl Fn() -> Pulse + Send + Sync + 'static) {
+        self.tasks.spawn(pulse::beat(self.link.clone(), make));
+    }
+
+    pub(crate) fn pulses(&self) -> Pulses {
+        let (pulses, receiver) = broadcast::channel(PULSES_MAX);
+        self.tasks.spawn(pulse::listen(self.link.clone(), pulses));
+        Pulses::of(receiver, self.link.stop.clone())
     }
 
     pub(crate) fn watch_depth(&self, queues: Vec<QueueName>) -> watch::Receiver<Option<u64>> {

@@ -33,6 +33,7 @@ pub(super) struct Link {
     epochs: AtomicU64,
     declaring: Mutex<()>,
     declared: AtomicBool,
+    declares: bool,
 }
 
 /// An open connection with the topology declared on it.
@@ -135,7 +136,14 @@ impl Link {
             epochs: AtomicU64::new(1),
             declaring: Mutex::default(),
             declared: AtomicBool::new(false),
+            declares: true,
         }
+    }
+
+    /// A link whose sessions find what is there and declare nothing.
+    pub(super) fn as_guest(mut self) -> Self {
+        self.declares = false;
+        self
     }
 
     /// Opens sessions one after the other for ever, gives each to `work`, and waits between failures with
@@ -184,7 +192,8 @@ impl Link {
         }
     }
 
-    async fn open(&self, purpose: &str, consumes: bool) -> Result<Session, OpenError> {
+    /// Opens one session, once.
+    pub(super) async fn open(&self, purpose: &str, consumes: bool) -> Result<Session, OpenError> {
         let name = format!("{} {purpose}", self.settings.program);
         // No auto-recovery: its retries run out in silence, and its channels outlive their delivery tags.
         let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -198,7 +207,9 @@ impl Link {
             condition,
             ended,
         };
-        self.declare(&session, consumes).await?;
+        if self.declares {
+            self.declare(&session, consumes).await?;
+        }
         Ok(session)
     }
 
@@ -248,7 +259,7 @@ impl Session {
         self.ended.cancelled().await;
     }
 
-    async fn close(&self) {
+    pub(super) async fn close(&self) {
         let closing = self.connection.close(200, "done".into());
         // A close that fails or times out leaves nothing behind but a socket that the broker drops.
         let _ = timeout(CLOSE_TIMEOUT, closing).await;

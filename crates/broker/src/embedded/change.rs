@@ -35,6 +35,14 @@ impl Change<'_> {
             .query_row([name], |row| row.get(0).map(QueueId))
     }
 
+    /// The number of a queue, if it has one.
+    pub fn number(&self, queue: &QueueName) -> rusqlite::Result<Option<QueueId>> {
+        self.0
+            .prepare_cached("SELECT id FROM queue WHERE name = ?1")?
+            .query_row([queue.as_str()], |row| row.get(0).map(QueueId))
+            .optional()
+    }
+
     /// Stores an event. Something has to refer to it in the same transaction.
     pub fn store(&self, wire: &str, body: &[u8]) -> rusqlite::Result<EventRow> {
         self.run(

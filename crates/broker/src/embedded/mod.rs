@@ -10,10 +10,15 @@
 //! - Other processes may insert like any publisher; that is noticed within a quarter of a second.
 //! - One process serves a file; a second is refused by a lock (`place.rs`).
 //!
+//! Beside it others may publish (`guest.rs`) and look (`journal.rs`, `holds.rs`).
+//!
 //! `spool.rs` is the same with one queue, for a door whose broker is away.
 
 mod change;
 mod dispatch;
+mod guest;
+mod holds;
+mod journal;
 mod place;
 mod reader;
 mod route;
@@ -28,7 +33,15 @@ mod writer;
 pub use spool::{KeepError, Spool, Spooled, Standing};
 pub use store::Depth;
 
-use crate::{Consumer, LaneState, Publisher, QueueName, Settings, StartError, Topology};
+use crate::in_hand::HandBook;
+use crate::journal::journal_reader;
+use crate::pulse::{PULSE_INTERVAL, PULSES_MAX};
+use crate::{
+    Consumer, InHand, JournalError, JournalReader, JournalStart, LaneState, Look, LookError,
+    Publisher, Pulse, Pulses, QueueName, Settings, StartError, Topology,
+};
+use envelope::{EventId, SourceName};
+use guest::Guest;
 use place::{Lock, PlaceError};
 use rusqlite::Connection;
 use schema::OpenError;
@@ -37,12 +50,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use thread::{Clock, Joining, Thread};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use writer::Writer;
 
 /// Consumers that begin while the thread is in an fsync. A program has one or two for each queue.
 const JOINING_MAX: usize = 64;
+
+/// The wall clock, read here and handed in (I10).
+const CLOCK: Clock = || SystemTime::now().into();
 
 /// An embedded broker, started. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -50,6 +66,11 @@ pub struct Broker {
     publisher: Publisher,
     joining: mpsc::Sender<Joining>,
     reading: Arc<Mutex<Connection>>,
+    path: Arc<Path>,
+    has_journal: bool,
+    hands: HandBook,
+    pulses: broadcast::Sender<Pulse>,
+    stop: CancellationToken,
     ended: CancellationToken,
 }
 
@@ -94,13 +115,66 @@ impl Broker {
         let ended = CancellationToken::new();
         let lane = lanes.pop().expect("one lane was asked for");
         lane.set_state(LaneState::Up);
-        let clock: Clock = || SystemTime::now().into();
-        let thread = Thread::new(writer, lane, joined, clock, stop);
-        spawn(thread, lock, ended.clone().drop_guard())?;
+        let thread = Thread::new(writer, lane, joined, CLOCK, stop.clone());
+        spawn(|| thread.run(), Some(lock), ended.clone().drop_guard())?;
         Ok(Self {
             publisher,
             joining,
             reading,
+            path: path.into(),
+            has_journal: topology.journal.is_some(),
+            hands: HandBook::default(),
+            pulses: broadcast::channel(PULSES_MAX).0,
+            stop,
+            ended,
+        })
+    }
+
+    /// Uses a file that somebody else may be serving: publishes into it and looks. It consumes nothing.
+    ///
+    /// # Errors
+    /// Where the file is not there, was never served, or is not ours.
+    pub fn attach(
+        path: &Path,
+        topology: &Topology,
+        settings: &Settings,
+        stop: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let refuse = |error: CannotStart| StartError::File {
+            path: path.to_owned(),
+            why: error.to_string(),
+        };
+        Self::join(path, topology, settings, stop).map_err(refuse)
+    }
+
+    fn join(
+        path: &Path,
+        topology: &Topology,
+        settings: &Settings,
+        stop: CancellationToken,
+    ) -> Result<Self, CannotStart> {
+        if !path.exists() {
+            return Err(CannotStart::NotThere);
+        }
+        let (publisher, mut lanes) = crate::publisher(1, waiting_max(settings));
+        let lane = lanes.pop().expect("one lane was asked for");
+        let guest = Guest::open(path, topology, lane, CLOCK, stop.clone())?;
+        let guest = guest.ok_or(CannotStart::NeverServed)?;
+        let reading = Arc::new(Mutex::new(
+            schema::open_to_read(path).map_err(OpenError::from)?,
+        ));
+        let ended = CancellationToken::new();
+        spawn(|| guest.run(), None, ended.clone().drop_guard())?;
+        Ok(Self {
+            publisher,
+            // Nobody is at the other end, so a consumer ends as it begins.
+            joining: mpsc::channel(1).0,
+            reading,
+            path: path.into(),
+            has_journal: topology.journal.is_some(),
+            hands: HandBook::default(),
+            pulses: broadcast::channel(PULSES_MAX).0,
+            stop,
             ended,
         })
     }
@@ -114,10 +188,12 @@ impl Broker {
     /// has stopped, or of a queue that is not declared, ends at once.
     pub fn consumer(&self, queue: QueueName, prefetch: u16) -> Consumer {
         let (consumer, feed) = crate::consumer(prefetch);
+        let line = self.hands.begin(&queue);
         let joining = Joining {
             queue,
             prefetch,
             feed,
+            line,
         };
         // A broker that has ended gives the feed back, to be dropped: that ends the consumer.
         if let Err(refused) = self.joining.try_send(joining) {
@@ -129,7 +205,50 @@ impl Broker {
     /// How much lies in a queue. A few microseconds, whatever the depth. What waits in a retry queue is
     /// `delayed` in the queue it will join.
     pub fn depth(&self, queue: &QueueName) -> Result<Depth, Unreadable> {
-        Ok(store::depth(&self.reading(), queue)?)
+        Ok(store::depth(&self.reading(), queue)?.unwrap_or_default())
+    }
+
+    pub(crate) async fn look(&self, queues: &[QueueName]) -> Result<Vec<Look>, LookError> {
+        let (path, queues) = (self.path.clone(), queues.to_vec());
+        asked(move || look(&path, &queues)).await?
+    }
+
+    pub(crate) async fn holds(
+        &self,
+        events: &[(SourceName, EventId)],
+    ) -> Result<Vec<bool>, LookError> {
+        let (path, events) = (self.path.clone(), events.to_vec());
+        let held = asked(move || holds::holds(&path, &events)).await?;
+        held.map_err(|why| LookError::Unreadable(why.to_string()))
+    }
+
+    pub(crate) fn read_journal(&self, start: JournalStart) -> JournalReader {
+        let (reader, feed) = journal_reader();
+        let (path, has_journal) = (self.path.clone(), self.has_journal);
+        tokio::task::spawn_blocking(move || match has_journal {
+            true => journal::read(&path, start, feed),
+            false => feed.blocking_end(Err(JournalError::Missing)),
+        });
+        reader
+    }
+
+    pub(crate) fn in_hand(&self, queue: &QueueName) -> InHand {
+        self.hands.in_hand(queue)
+    }
+
+    pub(crate) fn pulse(&self, make: impl Fn() -> Pulse + Send + Sync + 'static) {
+        let (pulses, stop) = (self.pulses.clone(), self.stop.clone());
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(PULSE_INTERVAL);
+            while stop.run_until_cancelled(tick.tick()).await.is_some() {
+                // Nobody listens: then nobody misses it.
+                let _ = pulses.send(make());
+            }
+        });
+    }
+
+    pub(crate) fn pulses(&self) -> Pulses {
+        Pulses::of(self.pulses.subscribe(), self.ended.clone())
     }
 
     /// The depth of the fullest of these queues, looked at once a second for as long as somebody watches.
@@ -167,9 +286,43 @@ enum CannotStart {
     Open(#[from] OpenError),
     #[error("no thread can be started: {0}")]
     Thread(#[from] io::Error),
+    #[error("there is no such file")]
+    NotThere,
+    #[error("no broker ever served it")]
+    NeverServed,
 }
 
-fn spawn(thread: Thread, lock: Lock, ended: DropGuard) -> io::Result<()> {
+/// Asks a thread that may block.
+async fn asked<T: Send + 'static>(
+    ask: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, LookError> {
+    let answer = tokio::task::spawn_blocking(ask).await;
+    answer.map_err(|why| LookError::Unreadable(why.to_string()))
+}
+
+/// All at once: in one transaction nothing moves.
+fn look(path: &Path, queues: &[QueueName]) -> Result<Vec<Look>, LookError> {
+    let unreadable = |why: rusqlite::Error| LookError::Unreadable(why.to_string());
+    let mut db = schema::open_to_read(path).map_err(unreadable)?;
+    let moment = db.transaction().map_err(unreadable)?;
+    let look = |queue: &QueueName| {
+        let depth = store::depth(&moment, queue).map_err(unreadable)?;
+        let depth = depth.ok_or_else(|| LookError::Missing(queue.clone()))?;
+        Ok(Look {
+            ready: depth.ready,
+            unacked: Some(depth.unacked),
+            delayed: Some(depth.delayed),
+            consumers: None,
+        })
+    };
+    queues.iter().map(look).collect()
+}
+
+fn spawn<F: Future>(
+    work: impl FnOnce() -> F + Send + 'static,
+    lock: Option<Lock>,
+    ended: DropGuard,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
@@ -180,7 +333,7 @@ fn spawn(thread: Thread, lock: Lock, ended: DropGuard) -> io::Result<()> {
             let _ended = ended;
             // Given back before anybody is told of the end, so that who waits for it can start again.
             let _lock = lock;
-            runtime.block_on(thread.run());
+            runtime.block_on(work());
         })?;
     Ok(())
 }

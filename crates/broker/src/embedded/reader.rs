@@ -3,6 +3,7 @@
 use super::change::Taken;
 use super::dispatch::ReaderId;
 use super::store::{EventRow, QueueId, Row};
+use crate::in_hand::HandLine;
 use crate::{Content, Delivery, Ending, Feed, Hand, Tag};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ pub(super) struct Reader {
     shunned: HashMap<Row, Instant>,
     lent: HashMap<BodyAt, EventRow>,
     next_tag: Tag,
+    line: HandLine,
 }
 
 /// One delivery in a consumer's hands.
@@ -63,6 +65,7 @@ impl Reader {
         queue: QueueId,
         prefetch: u16,
         feed: Feed,
+        line: HandLine,
         ring: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         let prefetch = usize::from(prefetch.max(1));
@@ -88,6 +91,7 @@ impl Reader {
             shunned: HashMap::new(),
             lent: HashMap::new(),
             next_tag: 1,
+            line,
         }
     }
 
@@ -118,7 +122,9 @@ impl Reader {
         // Before taking: an ending that comes in between then rings once too often, not once too seldom.
         self.settled.count.store(0, Ordering::SeqCst);
         let mut released = Vec::new();
-        for (tag, ending) in self.hand.take_settled() {
+        let settled = self.hand.take_settled();
+        self.line.give(settled.iter().map(|(tag, _)| *tag));
+        for (tag, ending) in settled {
             let Some(held) = self.held.remove(&tag) else {
                 continue;
             };
@@ -203,6 +209,7 @@ impl Reader {
         // What cannot be read as our wire form has none of our headers: it is foreign, and kept as evidence.
         let wire = serde_json::from_slice(&taken.wire).unwrap_or_default();
         let content = Content::read(wire, taken.body);
+        self.line.take(content.received_at());
         let delivery = Delivery::new(content, taken.deliveries, self.hand.clone(), tag);
         // The channel holds a whole prefetch, so it fails only where the consumer has closed; the delivery
         // is dropped with the error, and thereby released.

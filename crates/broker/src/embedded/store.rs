@@ -120,8 +120,8 @@ impl Store {
     }
 }
 
-/// How much lies in a queue; zero for one that was never declared.
-pub(super) fn depth(db: &Connection, queue: &QueueName) -> rusqlite::Result<Depth> {
+/// How much lies in a queue; nothing for one that was never declared.
+pub(super) fn depth(db: &Connection, queue: &QueueName) -> rusqlite::Result<Option<Depth>> {
     let mut counts =
         db.prepare_cached("SELECT queued, unacked, delayed FROM queue WHERE name = ?1")?;
     let found = counts.query_row([queue.as_str()], |row| {
@@ -132,7 +132,7 @@ pub(super) fn depth(db: &Connection, queue: &QueueName) -> rusqlite::Result<Dept
             delayed: count(row, 2)?,
         })
     });
-    Ok(found.optional()?.unwrap_or_default())
+    found.optional()
 }
 
 /// How much of the file a queue and everything in it takes; nothing for a queue that was never declared.

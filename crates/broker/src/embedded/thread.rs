@@ -6,6 +6,7 @@
 use super::reader::Reader;
 use super::store::ChangeError;
 use super::writer::{Now, Routed, Writer};
+use crate::in_hand::HandLine;
 use crate::{Feed, LaneState, PublishError, PublishLane, PublishRequest, QueueName};
 use envelope::UnixMicros;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Publishes in one transaction at most: at 256 the fsync is already a small part of the time (34,000/s
 /// against 10,000/s with 64), and more only makes everybody wait longer.
-const GROUP_MAX: usize = 512;
+pub(super) const GROUP_MAX: usize = 512;
 
 /// How long an ending waits for a transaction that comes along anyway. It holds nobody up: a consumer that
 /// has settled a quarter of its prefetch is attended to at once.
@@ -37,6 +38,7 @@ pub(super) struct Joining {
     pub queue: QueueName,
     pub prefetch: u16,
     pub feed: Feed,
+    pub line: HandLine,
 }
 
 /// Everything the thread owns.
@@ -138,7 +140,7 @@ impl Thread {
         tokio::spawn(ring_when_closed(&joining.feed, self.bell.clone()));
         let bell = self.bell.clone();
         let ring = move || bell.notify_one();
-        let reader = Reader::new(queue, joining.prefetch, joining.feed, ring);
+        let reader = Reader::new(queue, joining.prefetch, joining.feed, joining.line, ring);
         self.writer.dispatch.join(reader);
     }
 

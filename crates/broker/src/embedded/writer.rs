@@ -181,7 +181,7 @@ impl Writer {
 }
 
 /// What a publisher is told of a transaction that failed.
-fn verdict(error: &ChangeError) -> PublishError {
+pub(super) fn verdict(error: &ChangeError) -> PublishError {
     match error {
         ChangeError::Unwritten(_) => PublishError::Refused,
         ChangeError::Unknown(_) => PublishError::NoVerdict,
@@ -189,7 +189,7 @@ fn verdict(error: &ChangeError) -> PublishError {
 }
 
 /// Stores an event and puts it where it goes; returns the queues that have something new.
-fn place(
+pub(super) fn place(
     change: &Change<'_>,
     publish: &Routed,
     dispatch: &Dispatch,

@@ -6,6 +6,7 @@ mod steps;
 use super::reader::Reader;
 use super::store::ChangeError;
 use super::writer::{Now, Routed, Writer};
+use crate::in_hand::HandBook;
 use crate::{
     Consumer, Content, Delivery, Destination, Journal, LaneState, Pipeline, PublishLane, Publisher,
     QueueName, SourceFilter, Topology,
@@ -154,7 +155,8 @@ impl Bench {
     fn consumer(&mut self, pipeline: &str, prefetch: u16) -> Consumer {
         let (consumer, feed) = crate::consumer(prefetch);
         let queue = self.writer.queue(&main_queue(pipeline)).unwrap();
-        let reader = Reader::new(queue, prefetch, feed, || {});
+        let line = HandBook::default().begin(&main_queue(pipeline));
+        let reader = Reader::new(queue, prefetch, feed, line, || {});
         self.writer.dispatch.join(reader);
         consumer
     }
