@@ -24,6 +24,8 @@ pub struct Pulse {
     pub worker: String,
     /// Whose events it takes.
     pub pipeline: PipelineName,
+    /// From which queue: an archiver takes from a dead one.
+    pub queue: String,
     /// When it said so, by its own clock.
     pub at: UnixMicros,
     /// [`InHand::unacked`](crate::InHand::unacked).

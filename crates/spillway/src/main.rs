@@ -5,6 +5,12 @@
 
 mod archive;
 mod data_dir;
+mod dlq;
+mod moment;
+mod operator;
+mod reconcile;
+mod replay;
+mod republish;
 mod send;
 mod serve;
 mod spool;
@@ -26,6 +32,12 @@ enum Command {
     Serve(serve::Arguments),
     /// Signs events, sends them, and waits until they are applied.
     Send(send::Arguments),
+    /// Lists, shows, replays, discards and exports dead letters.
+    Dlq(dlq::Arguments),
+    /// Says whether every event that was accepted is accounted for, by id; exits 1 if one is not.
+    Reconcile(reconcile::Arguments),
+    /// Applies events of the past again, from the journal: what is missing, and only that.
+    Replay(replay::Arguments),
     /// Looks into the spool of an ingest, and empties that of one that is gone.
     Spool(spool::Arguments),
 }
@@ -36,6 +48,9 @@ async fn main() -> ExitCode {
     ops::exit(match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Send(arguments) => send::run(arguments).await,
+        Command::Dlq(arguments) => dlq::run(arguments).await,
+        Command::Reconcile(arguments) => reconcile::run(arguments).await,
+        Command::Replay(arguments) => replay::run(arguments).await,
         Command::Spool(arguments) => spool::run(arguments).await,
     })
 }
