@@ -20,6 +20,7 @@ use tracing::warn;
 pub(super) async fn supervise(link: Arc<Link>, mut work: Consuming) {
     let purpose = format!("consuming {}", work.queue);
     link.keep_open(&purpose, &mut work).await;
+    drop(work.line);
     work.feed.close();
 }
 
@@ -29,6 +30,9 @@ pub(super) struct Consuming {
     prefetch: u16,
     feed: Feed,
     hands: HandBook,
+    /// What the last session held. Kept until the next begins: what was released, or not settled in time, is
+    /// still the broker's only once the session is closed.
+    line: Option<HandLine>,
     stop: CancellationToken,
 }
 
@@ -38,10 +42,14 @@ impl SessionWork for Consuming {
     async fn run(&mut self, session: &Session) -> bool {
         match self.open(session).await {
             Ok((channel, stream)) => {
-                let line = self.hands.begin(&self.queue);
-                Epoch::new(&self.feed, self.prefetch, channel, line)
+                // The old one first: what it held is the broker's again.
+                drop(self.line.take());
+                let line = self.line.insert(self.hands.begin(&self.queue));
+                let done = Epoch::new(&self.feed, self.prefetch, channel, line)
                     .run(session, stream, &self.stop)
-                    .await
+                    .await;
+                line.cancelled();
+                done
             }
             Err(why) => {
                 warn!("cannot consume {}: {why}", self.queue);
@@ -68,6 +76,7 @@ impl Consuming {
             prefetch,
             feed,
             hands,
+            line: None,
             stop,
         }
     }
@@ -102,13 +111,13 @@ struct Epoch<'a> {
     hand: Arc<Hand>,
     settled: Arc<Notify>,
     watermark: Watermark,
-    line: HandLine,
+    line: &'a HandLine,
     /// Handed out by the broker and not yet taken by the consumer's channel; bounded by the prefetch.
     waiting: VecDeque<Delivery>,
 }
 
 impl<'a> Epoch<'a> {
-    fn new(feed: &'a Feed, prefetch: u16, channel: Channel, line: HandLine) -> Self {
+    fn new(feed: &'a Feed, prefetch: u16, channel: Channel, line: &'a HandLine) -> Self {
         let settled = Arc::new(Notify::new());
         let wake = settled.clone();
         Self {

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 /// Set by quorum queues on a message they hand out again.
 const DELIVERY_COUNT: &str = "x-delivery-count";
+/// Set by streams on every entry they hand out.
+const STREAM_OFFSET: &str = "x-stream-offset";
 /// Persistent: what is dead-lettered keeps the mode it was published with.
 const PERSISTENT: u8 = 2;
 
@@ -65,6 +67,13 @@ pub(super) fn read(delivery: AmqpDelivery) -> (Content, u32) {
         headers: headers.map(plain_headers).unwrap_or_default(),
     };
     (Content::read(wire, delivery.data.into()), count)
+}
+
+/// The place of an entry in its stream.
+pub(super) fn stream_offset(delivery: &AmqpDelivery) -> Option<u64> {
+    let headers = delivery.properties.headers().as_ref()?;
+    let offset = headers.inner().get(STREAM_OFFSET).and_then(int)?;
+    u64::try_from(offset).ok()
 }
 
 fn plain_headers(table: &FieldTable) -> BTreeMap<String, WireValue> {

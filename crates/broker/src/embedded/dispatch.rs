@@ -213,7 +213,7 @@ impl Dispatch {
     fn let_go(&mut self) {
         let finished = |_: &ReaderId, reader: &mut Reader| reader.is_finished();
         for (_, reader) in self.readers.extract_if(.., finished) {
-            reader.feed.close();
+            reader.let_go();
         }
     }
 

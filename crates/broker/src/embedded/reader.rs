@@ -117,6 +117,12 @@ impl Reader {
         enough && self.has_endings()
     }
 
+    /// Lets it go, and says so once nothing of it is left.
+    pub fn let_go(self) {
+        drop(self.line);
+        self.feed.close();
+    }
+
     /// Takes the endings since the last time; returns what was released.
     pub fn collect_endings(&mut self, now: Instant) -> Vec<Row> {
         // Before taking: an ending that comes in between then rings once too often, not once too seldom.

@@ -1,5 +1,6 @@
 //! The suite over RabbitMQ.
 
+use crate::books::Books;
 use crate::harness::Harness;
 use broker::{BrokerUrl, QueueName};
 use bytes::Bytes;
@@ -40,4 +41,13 @@ impl Harness for RabbitMq {
     }
 }
 
+impl Books for RabbitMq {
+    async fn enter_foreign(&self, body: &'static [u8]) {
+        let journal = QueueName::journal();
+        self.inject(&journal, Wire::default(), Bytes::from_static(body))
+            .await;
+    }
+}
+
 conformance!(RabbitMq);
+books!(RabbitMq);

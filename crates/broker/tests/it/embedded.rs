@@ -1,13 +1,14 @@
 //! The suite over the embedded broker, and what only that one promises.
 
+use crate::books::Books;
 use crate::harness::*;
 use broker::embedded::Depth;
 use broker::{Broker, BrokerUrl, Destination, LaneState, PublishError, QueueName};
 use bytes::Bytes;
-use envelope::Wire;
+use envelope::{UnixMicros, Wire};
 use rusqlite::{Connection, params};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
@@ -66,7 +67,26 @@ impl Harness for Embedded {
     }
 }
 
+impl Books for Embedded {
+    async fn enter_foreign(&self, body: &'static [u8]) {
+        let mut other = self.other();
+        other.busy_timeout(DEADLINE).unwrap();
+        let change = other.transaction().unwrap();
+        let event = "INSERT INTO event (wire, body) VALUES ('{', ?1)";
+        change.execute(event, [body]).unwrap();
+        let entry = "INSERT INTO journal (event, stored_at, bytes) VALUES (?1, ?2, ?3)";
+        let (event, now) = (
+            change.last_insert_rowid(),
+            UnixMicros::from(SystemTime::now()),
+        );
+        let entered = change.execute(entry, params![event, now.0, 1]);
+        entered.unwrap();
+        change.commit().unwrap();
+    }
+}
+
 conformance!(Embedded);
+books!(Embedded);
 
 fn depth(session: &Session) -> Depth {
     match &session.broker {

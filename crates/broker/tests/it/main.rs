@@ -6,6 +6,8 @@
 )]
 
 #[macro_use]
+mod books;
+#[macro_use]
 mod conformance;
 
 mod amqp;
