@@ -14,6 +14,7 @@ mod hostile;
 mod kills;
 mod outages;
 mod partitions;
+mod places;
 mod queues;
 mod raw;
 mod recall;

@@ -6,7 +6,7 @@ use chaos::system::{AT_ONCE, Corner, KILLABLE, Servers, audit, serve};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use testkit::{Program, RabbitMq, Running, free_port, wait_until};
+use testkit::{Program, Proxy, RabbitMq, Running, free_port, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const SENDERS: usize = 4;
@@ -356,4 +356,72 @@ async fn an_ingest_whose_spool_would_lie_in_memory_does_not_start() {
         "{}",
         running.output()
     );
+}
+
+impl Ingest {
+    /// The same again, to die at a place.
+    fn restart_to_die_at(&mut self, place: &str) {
+        self.running.kill().unwrap();
+        let dying = self.program.clone().env("FAILPOINTS", place);
+        self.running = dying.spawn().unwrap();
+    }
+
+    async fn has_died(&mut self) {
+        let status = self.running.wait(PATIENCE).await.unwrap();
+        assert!(!status.success(), "it ended by itself: {status}");
+    }
+}
+
+/// A broker of the corner's that is away until told otherwise.
+async fn away(corner: &Corner) -> Proxy {
+    let broker = Proxy::before(&corner.servers.broker).await.unwrap();
+    broker.refuse();
+    broker
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ingest_that_dies_between_the_confirm_and_the_spools_ack_applies_nothing_twice() {
+    let corner = Corner::new().await;
+    let broker = away(&corner).await;
+    let mut ingest = Ingest::start(broker.url(), AT_ONCE, "").await;
+    let mut spooled = Vec::new();
+    for number in 0..20 {
+        let event = Event::payment(&format!("evt_{number}"));
+        spooled.push(ingest.is_spooled(event).await);
+    }
+    ingest.restart_to_die_at("spool.between_publish_and_ack=5*off->return");
+    broker.pass();
+    ingest.has_died().await;
+    ingest.kill_and_restart().await;
+    ingest.is_drained().await;
+    let worker = corner.servers.worker().await;
+    audit(&corner.servers.books(), &obligations(spooled)).await;
+    let duplicates = r#"spillway_worker_events_total{outcome="duplicate",pipeline="payments"}"#;
+    wait_until("what was published twice has come", PATIENCE, async || {
+        worker.metric(duplicates).await > 0.0
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_in_the_spool_although_nobody_was_told_so_is_applied_once() {
+    let corner = Corner::new().await;
+    let broker = away(&corner).await;
+    let mut ingest = Ingest::start(broker.url(), AT_ONCE, "").await;
+    ingest.restart_to_die_at("ingest.after_keep=return");
+    ingest.ready().await;
+    let event = Event::payment("evt_kept");
+    let answer = event.to(&ingest.url).send().await;
+    assert!(answer.is_err(), "{answer:?}");
+    ingest.has_died().await;
+    broker.pass();
+    ingest.kill_and_restart().await;
+    ingest.is_drained().await;
+    // The sender sends it again, as it should.
+    wait_until("it is on the broker", PATIENCE, async || {
+        event.send(&ingest.url).await.status() == 200
+    })
+    .await;
+    let _worker = corner.servers.worker().await;
+    audit(&corner.servers.books(), &obligations([event.id])).await;
 }
