@@ -6,12 +6,14 @@
 
 mod alarms;
 mod claims;
+mod copies;
 mod crashes;
 mod door;
 mod endings;
 mod faults;
 mod hostile;
 mod kills;
+mod limits;
 mod outages;
 mod partitions;
 mod places;
@@ -22,6 +24,8 @@ mod replays;
 mod restarts;
 mod retries;
 mod serve;
+mod skew;
 mod spool;
 mod usage;
+mod waiting;
 mod walk;
