@@ -226,6 +226,7 @@ impl Feed {
     /// Returns when no more deliveries are wanted: reading was stopped, or the consumer dropped.
     pub async fn unwanted(&self) {
         tokio::select! {
+            biased;
             () = self.stop_reading.cancelled() => {}
             () = self.deliveries.closed() => {}
         }

@@ -7,8 +7,8 @@ use hyper::HeaderMap;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use ops::config::IngestConfig;
-use std::time::{Duration, Instant};
-use tokio::time::timeout;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
 
 /// How much of a refused body is read to the end, and for how long. A sender that is still writing when the
 /// connection is closed under it sees a reset instead of the answer.

@@ -1,12 +1,12 @@
 //! The way out of the spool: oldest first, at a bounded rate, acked only once the broker has confirmed (I7).
 
-use broker::{Confirmed, Content, Delivery, Destination, Publisher, Receipt, Spool};
+use broker::{Confirmed, Consumer, Content, Delivery, Destination, Publisher, Receipt, Spool};
 use envelope::Envelope;
 use futures_util::future::join_all;
 use resilience::Backoff;
 use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
-use tokio::time::{sleep, sleep_until, timeout};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
@@ -33,8 +33,18 @@ const LAST_ACKS_TIMEOUT: Duration = Duration::from_secs(3);
 /// An event the broker does not take is tried again for ever, and what came after it waits. Told to stop, it
 /// waits for the verdicts it has asked for.
 pub async fn drain(spool: Spool, publisher: Publisher, rate: NonZeroU32, stop: CancellationToken) {
+    drain_from(spool.consumer(PREFETCH), publisher, rate, stop).await;
+}
+
+/// The same, whatever kind of spool gives the events back.
+#[doc(hidden)]
+pub async fn drain_from(
+    mut consumer: Consumer,
+    publisher: Publisher,
+    rate: NonZeroU32,
+    stop: CancellationToken,
+) {
     let batch_max = (rate.get() / BATCHES_PER_SECOND).clamp(1, PREFETCH.into());
-    let mut consumer = spool.consumer(PREFETCH);
     let mut set_aside = Vec::new();
     loop {
         let batch = tokio::select! {
@@ -49,8 +59,9 @@ pub async fn drain(spool: Spool, publisher: Publisher, rate: NonZeroU32, stop: C
             .map(|delivery| bring(&publisher, delivery, &stop));
         set_aside.extend(join_all(brought).await.into_iter().flatten());
         tokio::select! {
+            biased;
             () = stop.cancelled() => break,
-            () = sleep_until(next_at.into()) => {}
+            () = sleep_until(next_at) => {}
         }
     }
     drop(set_aside);
@@ -95,6 +106,7 @@ async fn publish(
             Err(why) => debug!(event.id = %envelope.event_id, "a spooled event waits: {why}"),
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return None,
             () = sleep(BETWEEN_TRIES.wait(failures, fastrand::f64())) => failures += 1,
         }

@@ -19,8 +19,12 @@ mod store;
 
 pub use backlog::Backlog;
 pub use drain::drain;
+#[doc(hidden)]
+pub use drain::drain_from;
 pub use events::Events;
 pub use receive::Door;
 pub use room::Room;
 pub use server::serve;
 pub use spooling::Spooling;
+#[doc(hidden)]
+pub use store::Stored;

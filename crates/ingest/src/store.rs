@@ -4,8 +4,8 @@ use crate::Door;
 use crate::refused::Refused;
 use broker::{Confirmed, Destination, KeepError, PublishError, Spool, Spooled};
 use envelope::Envelope;
-use std::time::{Duration, Instant};
-use tokio::time::timeout;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
 
 /// Kept back of the answer's time where there is a spool. Its group commit takes some 10 ms, and a disk that
 /// is busy several times that; the broker confirms in a tenth of what is left to it.
@@ -13,7 +13,7 @@ const SPOOL_RESERVE: Duration = Duration::from_millis(150);
 
 /// The proof that an event is stored, by where it is.
 #[derive(Debug)]
-pub(crate) enum Stored {
+pub enum Stored {
     /// On the broker.
     Queued(Confirmed),
     /// In the spool.
@@ -21,6 +21,12 @@ pub(crate) enum Stored {
 }
 
 impl Door {
+    /// Stores an event whose last byte has just come; nothing where the answer is a refusal.
+    #[doc(hidden)]
+    pub async fn store_now(&self, envelope: Envelope) -> Option<Stored> {
+        self.store(envelope, Instant::now()).await.ok()
+    }
+
     /// Stores an event by the time the answer is due: on the broker always where it takes it, even while the
     /// spool drains, so that an outage delays only what came in it.
     pub(crate) async fn store(

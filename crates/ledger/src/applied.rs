@@ -4,6 +4,9 @@ use bytes::Bytes;
 use envelope::{
     Attempt, BodyHash, EventId, Key, PipelineName, SignatureDigest, SourceName, UnixMicros,
 };
+use failpoints::{Mutant, mutated};
+use resilience::{Fault, Reason};
+use std::fmt::Display;
 
 /// Proof that the ledger holds an event: this commit or an earlier one wrote it (I2).
 ///
@@ -59,4 +62,15 @@ pub enum Verdict {
     ReplayedSignature,
     /// Neither inserted nor found: the row that was in the way has gone again.
     Undecided,
+}
+
+/// A COMMIT that was sent and has no answer: it is no proof and no refusal, and only the redelivery finds
+/// out (I2). For ledgers alone.
+#[doc(hidden)]
+pub fn unknown_outcome(why: impl Display) -> Fault {
+    let message = format!("the outcome of a commit is unknown: {why}");
+    if mutated(Mutant::UnknownCommitIsDead) {
+        return Fault::poison(Reason::RefusedByLedger, message);
+    }
+    Fault::ours(message)
 }

@@ -17,6 +17,8 @@ mod sqlite;
 mod standing;
 mod start;
 
+#[doc(hidden)]
+pub use applied::unknown_outcome;
 pub use applied::{Applied, Candidate, Verdict};
 pub use books::{
     Account, AppliedCursor, AppliedEvent, AppliedRow, Books, DeadCount, Doubled, Entry, EventName,
@@ -24,6 +26,8 @@ pub use books::{
     LetterState, MOST_AT_ONCE, Mark, PaidEvent, PaymentRow, Resent, ResentEvent, Swept, Trace,
     Window,
 };
+#[doc(hidden)]
+pub use claim::{Answer, Claims};
 pub use claim::{Claimed, Recall};
 pub use dead_letter::DeadLetter;
 pub use effect::{OrderChange, Payment};
@@ -31,4 +35,6 @@ pub use postgres::PostgresLedger;
 pub use seam::{Found, Handler, Ledger, Transaction};
 pub use settings::LedgerSettings;
 pub use sqlite::SqliteLedger;
+#[doc(hidden)]
+pub use standing::Standing;
 pub use start::{LedgerUrl, RecallUrl, StartError};

@@ -6,7 +6,7 @@ use envelope::BodyHash;
 
 /// What a transaction found out about one candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub enum Standing {
     /// Its row was inserted.
     Inserted,
     /// Its row was there before, with this body.
@@ -19,7 +19,7 @@ pub(crate) enum Standing {
 
 impl Standing {
     /// What an insert that was skipped found in its way: its own row's body, or its signature's row.
-    pub(crate) fn of_skipped(own_body: Option<BodyHash>, signature_known: bool) -> Self {
+    pub fn of_skipped(own_body: Option<BodyHash>, signature_known: bool) -> Self {
         // The own row first: a duplicate meets its own signature as well.
         match (own_body, signature_known) {
             (Some(body), _) => Self::Known(body),
@@ -30,7 +30,7 @@ impl Standing {
 
     /// The verdict on a candidate with this body. Only to be called after COMMIT has returned: it is where
     /// the proof is made (I2).
-    pub(crate) fn after_commit(self, body: BodyHash) -> Verdict {
+    pub fn after_commit(self, body: BodyHash) -> Verdict {
         match self {
             Self::Inserted => Verdict::Applied(Applied::by_commit()),
             Self::Known(known) if known == body => Verdict::Duplicate(Applied::by_commit()),

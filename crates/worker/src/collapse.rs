@@ -7,6 +7,7 @@ use crate::disposition::{Held, Relation};
 use crate::guard::Guards;
 use crate::intake::Work;
 use envelope::{Key, SignatureDigest, SourceName};
+use failpoints::{Mutant, mutated};
 use ledger::Candidate;
 use ops::config::ReplayGuard;
 use std::collections::HashMap;
@@ -41,6 +42,7 @@ pub(crate) fn collapse<E>(batch: Vec<Work<E>>, guards: &Guards) -> Vec<Group<E>>
             .filter(|_| guards.of(&candidate.source) == ReplayGuard::Quarantine)
             .map(|digest| (candidate.source.clone(), digest));
         let same_key = by_key.get(&candidate.key).copied();
+        let same_key = same_key.filter(|_| !mutated(Mutant::FilterByReturning));
         let same_digest = digest
             .as_ref()
             .and_then(|digest| by_digest.get(digest))

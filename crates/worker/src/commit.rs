@@ -3,7 +3,8 @@
 use crate::collapse::{Group, Member};
 use crate::disposition::{Settlement, after_fault, after_verdict};
 use crate::run::Worker;
-use ledger::{Candidate, Handler, Ledger, Verdict};
+use failpoints::{Mutant, mutated};
+use ledger::{Applied, Candidate, Handler, Ledger, Verdict};
 use resilience::{Backoff, Class, Fault};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -27,10 +28,16 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         groups: Vec<Group<H::Effect>>,
         stop: &CancellationToken,
     ) -> Vec<Settlement> {
-        let (mut candidates, members): (Vec<_>, Vec<_>) = groups
+        let (mut candidates, mut members): (Vec<_>, Vec<_>) = groups
             .into_iter()
             .map(|group| (group.candidate, group.members))
             .unzip();
+        if mutated(Mutant::AckBeforeCommit) {
+            let too_early = Ok(Verdict::Applied(Applied::by_commit()));
+            let members = members.drain(..);
+            let early = members.flat_map(|members| settlements(&too_early, members));
+            self.settle(early.collect()).await;
+        }
         let mut outcomes = self.outcomes(&candidates, stop).await;
         self.let_through(&mut candidates, &mut outcomes, stop).await;
         outcomes
@@ -101,6 +108,9 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             };
             self.events.ledger_fault(&fault);
             let again = match fault.class {
+                Class::Ours if mutated(Mutant::SpendAttemptOnOutage) => {
+                    return Err(Fault::passing(fault.message));
+                }
                 Class::Ours => {
                     self.gate.failed();
                     self.gate.pass(|| self.ledger.ping(), stop).await
@@ -171,6 +181,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
 /// False when stopping comes first.
 async fn wait(duration: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
+        biased;
         () = sleep(duration) => true,
         () = stop.cancelled() => false,
     }

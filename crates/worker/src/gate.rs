@@ -5,9 +5,8 @@ use envelope::Key;
 use resilience::{Breaker, BreakerState, Fault, PROBE_TIMEOUT, Streak};
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Batches in a row that lost every immediate try against other writers: the database is overloaded.
@@ -33,7 +32,7 @@ impl Gate {
         let state = BreakerState::Closed;
         events.ledger_breaker(state);
         let inner = Inner {
-            breaker: Breaker::new(Instant::now()),
+            breaker: Breaker::new(now()),
             contended: 0,
             unknown: Streak::default(),
         };
@@ -59,7 +58,7 @@ impl Gate {
     pub(crate) fn succeeded(&self) {
         self.change(|inner| {
             inner.contended = 0;
-            inner.breaker.succeeded(Instant::now());
+            inner.breaker.succeeded(now());
         });
     }
 
@@ -76,11 +75,11 @@ impl Gate {
             match (everybodys, inner.breaker.state()) {
                 (false, _) => {}
                 (true, BreakerState::Closed) => {
-                    inner.breaker.open(Instant::now(), fastrand::f64());
+                    inner.breaker.open(now(), fastrand::f64());
                 }
                 // It answered the probe and has failed the event after it: wait longer each time.
                 (true, BreakerState::Open | BreakerState::HalfOpen) => {
-                    inner.breaker.failed(Instant::now(), fastrand::f64());
+                    inner.breaker.failed(now(), fastrand::f64());
                 }
             }
             everybodys
@@ -89,7 +88,7 @@ impl Gate {
 
     /// A fault of ours.
     pub(crate) fn failed(&self) {
-        self.change(|inner| inner.breaker.failed(Instant::now(), fastrand::f64()));
+        self.change(|inner| inner.breaker.failed(now(), fastrand::f64()));
     }
 
     /// A batch lost all its immediate tries against other writers.
@@ -98,7 +97,7 @@ impl Gate {
             inner.contended += 1;
             if inner.contended >= CONTENDED_TO_OPEN {
                 inner.contended = 0;
-                inner.breaker.open(Instant::now(), fastrand::f64());
+                inner.breaker.open(now(), fastrand::f64());
             }
         });
     }
@@ -112,10 +111,11 @@ impl Gate {
         loop {
             let due = self.locked().breaker.due();
             tokio::select! {
+                biased;
                 () = sleep_until(due.into()) => {}
                 () = stop.cancelled() => return false,
             }
-            if !self.change(|inner| inner.breaker.try_pass(Instant::now())) {
+            if !self.change(|inner| inner.breaker.try_pass(now())) {
                 continue;
             }
             if self.state() == BreakerState::Closed {
@@ -145,4 +145,9 @@ impl Gate {
     fn locked(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The runtime's clock, so that a paused one moves the breaker too.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }

@@ -123,6 +123,14 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         self
     }
 
+    /// With another clock than the system's.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_clock(mut self, now: fn() -> UnixMicros) -> Self {
+        self.now = now;
+        self
+    }
+
     /// Works until `stop`, then finishes what is in hand and returns.
     ///
     /// `consume` starts to consume the queue, with the prefetch of the bounds. It is called again after
@@ -155,6 +163,8 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
                 }
             };
             tokio::select! {
+                // A batch that is done is done, whatever else has come to pass.
+                biased;
                 () = in_parts => {}
                 () = self.pause_while_open(&mut consumer) => {
                     warn!("the ledger is away for longer than {HOLD_MAX:?}: what is in hand goes back");

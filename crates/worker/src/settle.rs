@@ -4,6 +4,7 @@ use crate::disposition::{Disposition, Held, Settlement, bounded_by_age};
 use crate::run::Worker;
 use broker::{Destination, Publisher, QueueName, Receipt};
 use envelope::{DeadLetterNote, Envelope, ErrorText};
+use failpoints::{Mutant, mutated};
 use ledger::{Handler, Ledger};
 use resilience::{Backoff, Fault, RETRY_DELAYS};
 use std::sync::Arc;
@@ -110,13 +111,18 @@ impl Outbox {
             return;
         };
         let (publisher, closing) = (self.publisher.clone(), self.closing.clone());
+        let mut receipt = Some(receipt);
+        if mutated(Mutant::EraseBeforeConfirm) {
+            receipt.take().into_iter().for_each(Receipt::ack);
+        }
         self.tasks.spawn(async move {
             tokio::select! {
+                biased;
                 // Released: its next owner decides again, and finds the same.
                 () = closing.cancelled() => drop(receipt),
                 () = publish_until_confirmed(&publisher, &queue, &envelope) => {
                     failpoints::crash("worker.between_retry_publish_and_ack");
-                    receipt.ack();
+                    receipt.into_iter().for_each(Receipt::ack);
                 }
             }
             drop(room);
@@ -134,6 +140,13 @@ impl Outbox {
             self.closing.cancel();
             self.tasks.wait().await;
         }
+    }
+}
+
+impl Drop for Outbox {
+    /// Whoever is gone moves nothing any more: what it had in hand is released.
+    fn drop(&mut self) {
+        self.closing.cancel();
     }
 }
 

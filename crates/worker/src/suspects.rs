@@ -10,9 +10,10 @@ use crate::collapse::collapse;
 use crate::run::Worker;
 use broker::{Content, Delivery};
 use envelope::{EventId, Key};
+use failpoints::{Mutant, mutated};
 use ledger::{Handler, Ledger};
 use resilience::{Fault, Reason};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -88,7 +89,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             return;
         };
         for suspect in suspects {
-            if suspect.starts >= STARTS_MAX {
+            if suspect.starts >= STARTS_MAX || mutated(Mutant::DeadLetterByCount) {
                 self.condemn(suspect).await;
             } else if self.start(&suspect, stop).await {
                 self.try_alone(suspect, stop).await;
@@ -116,7 +117,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
     }
 
     fn by_event(&self, deliveries: Vec<Delivery>) -> Vec<Suspect> {
-        let mut suspects = HashMap::<Key, Suspect>::new();
+        let mut suspects = BTreeMap::<Key, Suspect>::new();
         for delivery in deliveries {
             // `apart` lets nothing else through; it would be released.
             if let Content::Event(envelope) = &delivery.content {
@@ -138,6 +139,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         let start = suspect.starts + 1;
         if start == STARTS_MAX {
             tokio::select! {
+                biased;
                 () = sleep(LAST_START_WAIT.mul_f64(fastrand::f64())) => {}
                 () = stop.cancelled() => return false,
             }

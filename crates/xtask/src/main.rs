@@ -5,12 +5,14 @@ mod install;
 mod manifests;
 mod report;
 mod servers;
+mod sim;
 mod steps;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::sim::Seeds;
 use crate::steps::Plan;
 
 /// The project's chores.
@@ -42,6 +44,11 @@ enum Chore {
     /// For example `cargo xtask soak --fault db-down`.
     #[command(disable_help_flag = true)]
     Soak(chaos::Arguments),
+    /// Run the simulation: seeded schedules of what goes wrong, over the real worker and publisher
+    ///
+    /// Every invariant is checked at every step. The first schedule that breaks one ends the run: its
+    /// seed is printed, the shortest part of it that still breaks the invariant, and what happened.
+    Sim(Seeds),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +56,7 @@ fn main() -> ExitCode {
         Chore::Test(plan) => steps::run(&plan),
         Chore::Chaos(arguments) => chaos::run("run", &arguments).map(drop),
         Chore::Soak(arguments) => chaos::run("soak", &arguments).map(drop),
+        Chore::Sim(seeds) => sim::run(&seeds),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -92,7 +92,8 @@ fn cargo(arguments: &[&str]) -> Result<Ending> {
     finish(cargo_command(arguments))
 }
 
-fn cargo_command(arguments: &[&str]) -> Command {
+/// Cargo, with these arguments.
+pub fn cargo_command(arguments: &[&str]) -> Command {
     // The cargo that runs us, so that a `+toolchain` holds for every step.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);

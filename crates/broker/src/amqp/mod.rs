@@ -9,6 +9,8 @@
 mod consume;
 mod declare;
 mod depth;
+mod epoch;
+mod holding;
 mod journal;
 mod look;
 mod properties;
@@ -16,6 +18,9 @@ mod publish;
 mod pulse;
 mod session;
 mod watermark;
+
+#[doc(hidden)]
+pub use {epoch::Channel, epoch::Epoch, epoch::Handed, holding::Holding, watermark::Ack};
 
 use crate::in_hand::HandBook;
 use crate::journal::journal_reader;
@@ -60,7 +65,7 @@ impl Broker {
         settings: Settings,
         stop: CancellationToken,
     ) -> Self {
-        let link = |readiness| Link::new(url, topology, settings, stop, readiness).as_guest();
+        let link = |readiness| Link::new(url, topology, settings, stop, readiness).for_guests();
         Self::on(link)
     }
 
@@ -94,15 +99,9 @@ impl Broker {
 
     pub(crate) fn consumer(&self, queue: QueueName, prefetch: u16) -> Consumer {
         let (consumer, feed) = consumer::consumer(prefetch);
-        let work = consume::Consuming::new(
-            queue,
-            prefetch,
-            feed,
-            self.hands.clone(),
-            self.link.stop.clone(),
-        );
+        let (link, book) = (self.link.clone(), self.hands.clone());
         self.tasks
-            .spawn(consume::supervise(self.link.clone(), work));
+            .spawn(consume::supervise(link, queue, prefetch, feed, book));
         consumer
     }
 

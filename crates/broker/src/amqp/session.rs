@@ -141,7 +141,7 @@ impl Link {
     }
 
     /// A link whose sessions find what is there and declare nothing.
-    pub(super) fn as_guest(mut self) -> Self {
+    pub(super) fn for_guests(mut self) -> Self {
         self.declares = false;
         self
     }

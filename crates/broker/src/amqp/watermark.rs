@@ -6,6 +6,7 @@
 //! always still outstanding: acking a tag twice closes the channel.
 
 use crate::{Ending, Tag};
+use failpoints::{Mutant, mutated};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,11 @@ const GAP_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// One `basic.ack`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ack {
-    pub(super) tag: Tag,
-    pub(super) multiple: bool,
+pub struct Ack {
+    /// The delivery's number on its channel.
+    pub tag: Tag,
+    /// Whether it covers everything below that is still outstanding.
+    pub multiple: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +124,15 @@ impl Watermark {
 
     fn ack_prefix(&mut self) -> Option<Ack> {
         let mut ack = None;
-        while let Some(slot @ (Slot::Settled | Slot::Acked)) = self.slots.front().copied() {
+        while let Some(slot) = self.slots.front().copied() {
+            let is_passed = match slot {
+                Slot::Settled | Slot::Acked => true,
+                Slot::Held => mutated(Mutant::AckOverUnsettled) && self.settled > 0,
+                Slot::Released => false,
+            };
+            if !is_passed {
+                break;
+            }
             self.slots.pop_front();
             if slot == Slot::Settled {
                 self.settled -= 1;

@@ -20,7 +20,8 @@ const WAITING_MAX: usize = 2_048;
 /// A spool, started. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Spool {
-    broker: Broker,
+    /// Nothing where somebody else gives the events back.
+    broker: Option<Broker>,
     publisher: Publisher,
     max_bytes: u64,
 }
@@ -74,9 +75,19 @@ impl Spool {
             Broker::serve(path, &topology(), &settings, stop).map_err(|why| refusal(path, &why))?;
         Ok(Self {
             publisher: broker.publisher(),
-            broker,
+            broker: Some(broker),
             max_bytes,
         })
+    }
+
+    /// Keeps through this publisher, which is the simulation's. It is never full, and gives nothing back.
+    #[doc(hidden)]
+    pub fn over(publisher: Publisher) -> Self {
+        Self {
+            broker: None,
+            publisher,
+            max_bytes: u64::MAX,
+        }
     }
 
     /// Stores an event; once this returns, it survives the machine.
@@ -95,13 +106,18 @@ impl Spool {
     /// Takes events out, oldest first, with at most `prefetch` in hand. An event leaves the spool with the
     /// ack of its receipt.
     pub fn consumer(&self, prefetch: u16) -> Consumer {
-        self.broker.consumer(queue(), prefetch)
+        match &self.broker {
+            Some(broker) => broker.consumer(queue(), prefetch),
+            None => crate::consumer(prefetch).0,
+        }
     }
 
     /// How much lies in it. A few microseconds, whatever it is.
     pub fn standing(&self) -> Result<Standing, Unreadable> {
-        let reading = self.broker.reading();
-        Ok(store::standing(&reading, &queue())?.unwrap_or_default())
+        let Some(broker) = &self.broker else {
+            return Ok(Standing::default());
+        };
+        Ok(store::standing(&broker.reading(), &queue())?.unwrap_or_default())
     }
 
     /// How much lies in a spool that somebody else may be serving.
@@ -122,7 +138,9 @@ impl Spool {
 
     /// Returns once everything has ended after `stop`.
     pub async fn stopped(&self) {
-        self.broker.stopped().await;
+        if let Some(broker) = &self.broker {
+            broker.stopped().await;
+        }
     }
 }
 

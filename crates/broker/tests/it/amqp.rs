@@ -2,11 +2,14 @@
 
 use crate::books::Books;
 use crate::harness::Harness;
+use crate::harness::connect;
+use broker::Broker;
 use broker::{BrokerUrl, QueueName};
 use bytes::Bytes;
 use envelope::Wire;
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
+use tokio_util::sync::CancellationToken;
 
 /// A vhost of its own.
 struct RabbitMq {
@@ -14,6 +17,8 @@ struct RabbitMq {
 }
 
 impl Harness for RabbitMq {
+    type Client = Broker;
+
     async fn new() -> Self {
         let server = testkit::rabbitmq().await.unwrap();
         Self {
@@ -21,8 +26,8 @@ impl Harness for RabbitMq {
         }
     }
 
-    fn url(&self) -> BrokerUrl {
-        self.vhost.url().parse().unwrap()
+    fn connect(&self, stop: CancellationToken) -> Broker {
+        connect(&self.vhost.url().parse().unwrap(), stop)
     }
 
     async fn inject(&self, queue: &QueueName, wire: Wire, body: Bytes) {
@@ -42,6 +47,10 @@ impl Harness for RabbitMq {
 }
 
 impl Books for RabbitMq {
+    fn url(&self) -> BrokerUrl {
+        self.vhost.url().parse().unwrap()
+    }
+
     async fn enter_foreign(&self, body: &'static [u8]) {
         let journal = QueueName::journal();
         self.inject(&journal, Wire::default(), Bytes::from_static(body))

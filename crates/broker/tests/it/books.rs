@@ -15,7 +15,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// What this suite needs beyond a [`Harness`].
-pub trait Books: Harness {
+pub trait Books: Harness<Client = broker::Broker> {
+    /// Where a program finds it.
+    fn url(&self) -> BrokerUrl;
+
     /// Puts something that is not of ours into the journal.
     async fn enter_foreign(&self, body: &'static [u8]);
 }
@@ -71,13 +74,13 @@ fn later(moment: UnixMicros, seconds: i64) -> UnixMicros {
     UnixMicros(moment.0 + seconds * 1_000_000)
 }
 
-async fn publish(session: &Session, envelope: Envelope) {
+async fn publish(session: &Session<broker::Broker>, envelope: Envelope) {
     let published = session.publish(Destination::Events, envelope).await;
     let _confirmed = published.unwrap();
 }
 
 /// Publishes events all at once, in no order.
-async fn publish_many(session: &Session, ids: std::ops::Range<u32>) {
+async fn publish_many(session: &Session<broker::Broker>, ids: std::ops::Range<u32>) {
     for first in ids.clone().step_by(100) {
         let ids = first..ids.end.min(first + 100);
         let publishes = ids.map(|id| publish(session, received(id, now())));
@@ -389,7 +392,12 @@ pub async fn a_look_at_a_queue_that_is_not_there_says_which<H: Books>() {
     session.stop().await;
 }
 
-async fn becomes_in_hand(session: &Session, unacked: u64, oldest: Option<UnixMicros>, taken: u64) {
+async fn becomes_in_hand(
+    session: &Session<broker::Broker>,
+    unacked: u64,
+    oldest: Option<UnixMicros>,
+    taken: u64,
+) {
     let in_hand = || session.broker.in_hand(&main_queue());
     let reached = testkit::wait_within(DEADLINE, async || {
         let found = in_hand();
@@ -471,6 +479,7 @@ fn pulse(worker: &str) -> Pulse {
     Pulse {
         worker: worker.to_owned(),
         pipeline: payments(),
+        queue: "spillway.payments".to_owned(),
         at: now(),
         unacked: 7,
         oldest_received_at: Some(UnixMicros(1_763_900_000_123_456)),

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// A file of its own.
 struct Embedded {
@@ -52,14 +53,16 @@ impl Embedded {
 }
 
 impl Harness for Embedded {
+    type Client = Broker;
+
     async fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
         }
     }
 
-    fn url(&self) -> BrokerUrl {
-        BrokerUrl::Embedded(self.path())
+    fn connect(&self, stop: CancellationToken) -> Broker {
+        connect(&BrokerUrl::Embedded(self.path()), stop)
     }
 
     async fn inject(&self, queue: &QueueName, wire: Wire, body: Bytes) {
@@ -68,6 +71,10 @@ impl Harness for Embedded {
 }
 
 impl Books for Embedded {
+    fn url(&self) -> BrokerUrl {
+        BrokerUrl::Embedded(self.path())
+    }
+
     async fn enter_foreign(&self, body: &'static [u8]) {
         let mut other = self.other();
         other.busy_timeout(DEADLINE).unwrap();
@@ -88,7 +95,7 @@ impl Books for Embedded {
 conformance!(Embedded);
 books!(Embedded);
 
-fn depth(session: &Session) -> Depth {
+fn depth(session: &Session<Broker>) -> Depth {
     match &session.broker {
         Broker::Embedded(broker) => broker.depth(&main_queue()).unwrap(),
         Broker::Amqp(_) => unreachable!("the harness starts the embedded broker"),
@@ -96,7 +103,7 @@ fn depth(session: &Session) -> Depth {
 }
 
 /// Waits until the broker's own thread has come so far.
-async fn becomes(session: &Session, expected: Depth) {
+async fn becomes(session: &Session<Broker>, expected: Depth) {
     let look = async {
         while depth(session) != expected {
             sleep(Duration::from_millis(1)).await;

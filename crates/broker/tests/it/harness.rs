@@ -15,37 +15,71 @@ pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// An empty broker of one kind, to start sessions with and to look into from outside.
 pub trait Harness: Sized {
+    /// How a program holds it.
+    type Client: Client;
+
     /// An empty one of its own.
     async fn new() -> Self;
 
-    /// How to reach it.
-    fn url(&self) -> BrokerUrl;
+    /// Connects, as a program does.
+    fn connect(&self, stop: CancellationToken) -> Self::Client;
 
     /// Puts something that is not of ours into a queue.
     async fn inject(&self, queue: &QueueName, wire: Wire, body: Bytes);
 
     /// A program begins to use it. A second one, once the first has stopped, is a restart.
-    async fn start(&self) -> Session {
+    async fn start(&self) -> Session<Self::Client> {
         let stop = CancellationToken::new();
-        // No test here kills its broker, so new queues need not be waited for.
-        let settings = Settings {
-            settle_new_queues: Duration::ZERO,
-            ..Settings::of("conformance")
-        };
-        let broker = Broker::start(&self.url(), &topology(), settings, stop.clone()).unwrap();
-        timeout(DEADLINE, broker.ready()).await.unwrap().unwrap();
+        let broker = self.connect(stop.clone());
+        timeout(DEADLINE, broker.ready()).await.unwrap();
         becomes_up(&broker.publisher()).await;
         Session { broker, stop }
     }
 }
 
+/// What a program holds of a broker.
+pub trait Client: Clone {
+    fn publisher(&self) -> Publisher;
+    fn consumer(&self, queue: QueueName, prefetch: u16) -> Consumer;
+    async fn ready(&self);
+    async fn stopped(&self);
+}
+
+impl Client for Broker {
+    fn publisher(&self) -> Publisher {
+        self.publisher()
+    }
+
+    fn consumer(&self, queue: QueueName, prefetch: u16) -> Consumer {
+        self.consumer(queue, prefetch)
+    }
+
+    async fn ready(&self) {
+        self.ready().await.unwrap();
+    }
+
+    async fn stopped(&self) {
+        self.stopped().await;
+    }
+}
+
+/// Connects to a real one.
+pub fn connect(url: &BrokerUrl, stop: CancellationToken) -> Broker {
+    // No test here kills its broker, so new queues need not be waited for.
+    let settings = Settings {
+        settle_new_queues: Duration::ZERO,
+        ..Settings::of("conformance")
+    };
+    Broker::start(url, &topology(), settings, stop).unwrap()
+}
+
 /// A program's use of a broker.
-pub struct Session {
-    pub broker: Broker,
+pub struct Session<C> {
+    pub broker: C,
     pub stop: CancellationToken,
 }
 
-impl Session {
+impl<C: Client> Session<C> {
     pub async fn publish(
         &self,
         to: Destination,

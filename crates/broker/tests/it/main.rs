@@ -13,4 +13,5 @@ mod conformance;
 mod amqp;
 mod embedded;
 mod harness;
+mod simulated;
 mod spool;

@@ -12,6 +12,8 @@ use crate::{RecallUrl, StartError};
 use envelope::Key;
 use redis::Redis;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 /// What Redis says about an event somebody wants to work on.
@@ -28,9 +30,32 @@ pub enum Claimed {
     Unknown,
 }
 
+/// What keeps claims: Redis, or the simulation's. No call fails and none takes long.
+#[doc(hidden)]
+pub trait Claims: Send + Sync {
+    /// See [`Recall::claim`].
+    fn claim<'a>(&'a self, worker: &'a str, keys: &'a [Key]) -> Answer<'a, Vec<Claimed>>;
+
+    /// See [`Recall::remember`].
+    fn remember<'a>(&'a self, keys: &'a [Key]) -> Answer<'a, ()>;
+
+    /// See [`Recall::release`].
+    fn release<'a>(&'a self, worker: &'a str, keys: &'a [Key]) -> Answer<'a, ()>;
+
+    /// See [`Recall::is_bypassed`].
+    fn is_bypassed(&self) -> bool;
+
+    /// See [`Recall::bypassed_total`].
+    fn bypassed_total(&self) -> u64;
+}
+
+/// An answer to come.
+#[doc(hidden)]
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// Access to Redis, or to nothing. Every call is bounded to 50 ms and none fails. Cheap to clone.
 #[derive(Clone)]
-pub struct Recall(Option<Arc<Redis>>);
+pub struct Recall(Option<Arc<dyn Claims>>);
 
 impl Recall {
     /// Nothing to ask: every claim is [`Claimed::Unknown`], at once.
@@ -44,6 +69,12 @@ impl Recall {
         Ok(Self(Some(Arc::new(Redis::new(url)?))))
     }
 
+    /// Claims kept by something else than Redis.
+    #[doc(hidden)]
+    pub fn over(claims: impl Claims + 'static) -> Self {
+        Self(Some(Arc::new(claims)))
+    }
+
     /// Whether there is anything to ask.
     pub fn is_there(&self) -> bool {
         self.0.is_some()
@@ -54,7 +85,7 @@ impl Recall {
     /// `worker` is the name of one process, and not `done`.
     pub async fn claim(&self, worker: &str, keys: &[Key]) -> Vec<Claimed> {
         match &self.0 {
-            Some(redis) => redis.claim(worker, keys).await,
+            Some(claims) => claims.claim(worker, keys).await,
             None => vec![Claimed::Unknown; keys.len()],
         }
     }
@@ -62,26 +93,26 @@ impl Recall {
     /// Remembers events as applied, for as long as a storm of duplicates lasts (15 minutes). After the
     /// commit, never before (I7).
     pub async fn remember(&self, keys: &[Key]) {
-        if let Some(redis) = &self.0 {
-            redis.remember(keys).await;
+        if let Some(claims) = &self.0 {
+            claims.remember(keys).await;
         }
     }
 
     /// Gives up those claims that are still ours.
     pub async fn release(&self, worker: &str, keys: &[Key]) {
-        if let Some(redis) = &self.0 {
-            redis.release(worker, keys).await;
+        if let Some(claims) = &self.0 {
+            claims.release(worker, keys).await;
         }
     }
 
     /// Whether Redis is left alone now, since it gave no answer several times in a row.
     pub fn is_bypassed(&self) -> bool {
-        self.0.as_ref().is_some_and(|redis| redis.is_bypassed())
+        self.0.as_ref().is_some_and(|claims| claims.is_bypassed())
     }
 
     /// How many events went on without a claim because Redis gave no answer, since the start.
     pub fn bypassed_total(&self) -> u64 {
-        self.0.as_ref().map_or(0, |redis| redis.bypassed_total())
+        self.0.as_ref().map_or(0, |claims| claims.bypassed_total())
     }
 }
 

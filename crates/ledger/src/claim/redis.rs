@@ -1,8 +1,8 @@
 //! What is said to Redis, and what its answers mean.
 
-use super::Claimed;
 use super::bypass::Bypass;
 use super::link::Link;
+use super::{Answer, Claimed, Claims};
 use crate::{RecallUrl, StartError};
 use envelope::Key;
 use redis::{FromRedisValue, Pipeline};
@@ -48,7 +48,7 @@ impl Redis {
         })
     }
 
-    pub(super) async fn claim(&self, worker: &str, keys: &[Key]) -> Vec<Claimed> {
+    async fn ask_to_claim(&self, worker: &str, keys: &[Key]) -> Vec<Claimed> {
         let mut pipeline = Pipeline::with_capacity(keys.len());
         for key in keys {
             let set = pipeline.cmd("SET").arg(named(key)).arg(worker);
@@ -64,7 +64,7 @@ impl Redis {
         }
     }
 
-    pub(super) async fn remember(&self, keys: &[Key]) {
+    async fn ask_to_remember(&self, keys: &[Key]) {
         let mut pipeline = Pipeline::with_capacity(keys.len());
         for key in keys {
             let set = pipeline.cmd("SET").arg(named(key)).arg(DONE);
@@ -73,20 +73,12 @@ impl Redis {
         self.ask::<()>(keys, &pipeline).await;
     }
 
-    pub(super) async fn release(&self, worker: &str, keys: &[Key]) {
+    async fn ask_to_release(&self, worker: &str, keys: &[Key]) {
         let mut pipeline = Pipeline::with_capacity(1);
         let script = pipeline.cmd("EVAL").arg(RELEASE).arg(keys.len());
         script.arg(keys.iter().map(named).collect::<Vec<_>>());
         script.arg(worker).ignore();
         self.ask::<()>(keys, &pipeline).await;
-    }
-
-    pub(super) fn is_bypassed(&self) -> bool {
-        self.bypass().is_on()
-    }
-
-    pub(super) fn bypassed_total(&self) -> u64 {
-        self.bypassed.load(Ordering::Relaxed)
     }
 
     /// The answers, or nothing where Redis is bypassed, late or in trouble.
@@ -137,6 +129,28 @@ impl Redis {
     fn bypass(&self) -> MutexGuard<'_, Bypass> {
         // Nothing in there can panic halfway.
         self.bypass.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Claims for Redis {
+    fn claim<'a>(&'a self, worker: &'a str, keys: &'a [Key]) -> Answer<'a, Vec<Claimed>> {
+        Box::pin(self.ask_to_claim(worker, keys))
+    }
+
+    fn remember<'a>(&'a self, keys: &'a [Key]) -> Answer<'a, ()> {
+        Box::pin(self.ask_to_remember(keys))
+    }
+
+    fn release<'a>(&'a self, worker: &'a str, keys: &'a [Key]) -> Answer<'a, ()> {
+        Box::pin(self.ask_to_release(worker, keys))
+    }
+
+    fn is_bypassed(&self) -> bool {
+        self.bypass().is_on()
+    }
+
+    fn bypassed_total(&self) -> u64 {
+        self.bypassed.load(Ordering::Relaxed)
     }
 }
 

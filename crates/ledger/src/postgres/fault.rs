@@ -4,6 +4,7 @@
 //! (`invalid input syntax for type bigint: "…"`), so a fault names the code and the names of our own
 //! things, and quotes the message only for codes where it cannot be about a row.
 
+use crate::unknown_outcome;
 use deadpool_postgres::{PoolError, TimeoutType};
 use resilience::{Class, Fault, Reason};
 use std::fmt::Write;
@@ -50,10 +51,7 @@ pub(super) fn of(error: &Error) -> Fault {
 pub(super) fn of_commit(error: &Error) -> Fault {
     match error.as_db_error() {
         Some(refusal) => of_refusal(refusal),
-        None => Fault::ours(format!(
-            "postgres: the outcome of a commit is unknown: {}",
-            without_rows(error)
-        )),
+        None => unknown_outcome(format_args!("postgres: {}", without_rows(error))),
     }
 }
 

@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod batch;
+mod bench;
 mod conformance;
 mod letters;
 mod lost_reply;
 mod postgres;
 mod recall;
+mod simulated;
 mod sqlite;

@@ -1,7 +1,8 @@
 //! The ledger of a cluster.
 
 use crate::batch::{Deed, Payments, PaymentsThen, event};
-use crate::conformance::{APPLIED, Bench, DUPLICATE, assert_class, commit, promises};
+use crate::bench::Sql;
+use crate::conformance::{APPLIED, DUPLICATE, assert_class, commit, promises};
 use crate::lost_reply::LostReply;
 use envelope::Envelope;
 use futures_util::FutureExt;
@@ -101,7 +102,7 @@ impl Postgres {
     }
 }
 
-impl Bench for Postgres {
+impl Sql for Postgres {
     type Ledger = PostgresLedger;
 
     fn ledger(&self) -> &PostgresLedger {
@@ -124,6 +125,12 @@ impl Bench for Postgres {
 }
 
 promises!(bench);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_of_a_captured_request_are_one_letter_with_a_count() {
+    let bench = bench().await;
+    crate::conformance::copies_of_a_captured_request_are_one_letter_with_a_count(&bench).await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_is_lost_is_ours_and_the_redelivery_finds_the_row() {

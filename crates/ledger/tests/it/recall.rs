@@ -1,8 +1,8 @@
 //! Claims in Redis: what they say while it is there, and that nothing waits for it when it is not.
 
+use ::redis::{AsyncCommands, Client};
 use envelope::Key;
 use ledger::{Claimed, Recall};
-use redis::{AsyncCommands, Client};
 use std::time::{Duration, Instant};
 use testkit::Redis;
 
@@ -10,6 +10,41 @@ use Claimed::{AlreadyApplied, Granted, HeldElsewhere, Unknown};
 
 /// 50 ms, and what a machine takes to notice that is busy with other tests.
 const BUDGET: Duration = Duration::from_millis(100);
+
+/// What claims promise, kept by Redis and by the simulation's.
+macro_rules! promises {
+    ($($promise:ident),* $(,)?) => {
+        mod redis {$(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $promise() {
+                let (_server, recall) = super::bench().await;
+                super::$promise(&recall).await;
+            }
+        )*}
+
+        mod simulated {$(
+            #[tokio::test]
+            async fn $promise() {
+                super::$promise(&sim::redis::Redis::default().recall()).await;
+            }
+        )*}
+    };
+}
+
+promises! {
+    an_event_is_claimed_by_one_worker_at_a_time,
+    what_was_applied_is_remembered,
+    only_ones_own_claim_is_released,
+    no_keys_are_no_question_to_whoever_answers,
+}
+
+/// Asked about nothing, it answers nothing.
+async fn no_keys_are_no_question_to_whoever_answers(recall: &Recall) {
+    assert_eq!(recall.claim("w1", &[]).await, []);
+    recall.remember(&[]).await;
+    recall.release("w1", &[]).await;
+    assert_eq!(recall.bypassed_total(), 0);
+}
 
 async fn bench() -> (Redis, Recall) {
     let server = Redis::start().await.unwrap();
@@ -35,14 +70,12 @@ async fn answers(recall: &Recall) {
 }
 
 /// A connection for the test's own questions.
-async fn client(server: &Redis) -> redis::aio::MultiplexedConnection {
+async fn client(server: &Redis) -> ::redis::aio::MultiplexedConnection {
     let client = Client::open(server.url()).unwrap();
     client.get_multiplexed_async_connection().await.unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_is_claimed_by_one_worker_at_a_time() {
-    let (_server, recall) = bench().await;
+async fn an_event_is_claimed_by_one_worker_at_a_time(recall: &Recall) {
     let [a, b, c] = keys(["a", "b", "c"]);
     assert_eq!(recall.claim("w1", &[a, b]).await, [Granted, Granted]);
     assert_eq!(recall.claim("w2", &[c, a]).await, [Granted, HeldElsewhere]);
@@ -50,9 +83,7 @@ async fn an_event_is_claimed_by_one_worker_at_a_time() {
     assert_eq!(recall.bypassed_total(), 0);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_applied_is_remembered() {
-    let (_server, recall) = bench().await;
+async fn what_was_applied_is_remembered(recall: &Recall) {
     let [a, b] = keys(["a", "b"]);
     recall.claim("w1", &[a]).await;
     recall.remember(&[a]).await;
@@ -62,9 +93,7 @@ async fn what_was_applied_is_remembered() {
     assert_eq!(recall.claim("w1", &[a]).await, [AlreadyApplied]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn only_ones_own_claim_is_released() {
-    let (_server, recall) = bench().await;
+async fn only_ones_own_claim_is_released(recall: &Recall) {
     let [a, b] = keys(["a", "b"]);
     recall.claim("w1", &[a]).await;
     recall.claim("w2", &[b]).await;
@@ -156,7 +185,7 @@ async fn a_redis_that_refuses_us_at_first_is_found_once_it_does_not() {
     let recall = Recall::redis(&with_password.parse().unwrap()).unwrap();
     // AUTH is answered with an error that is not about I/O.
     assert_eq!(recall.claim("w1", &keys(["a"])).await, [Unknown]);
-    let _: () = redis::cmd("CONFIG")
+    let _: () = ::redis::cmd("CONFIG")
         .arg(&["SET", "requirepass", "secret"])
         .query_async(&mut client)
         .await

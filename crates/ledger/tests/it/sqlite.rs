@@ -1,7 +1,8 @@
 //! The ledger of one machine.
 
 use crate::batch::{Payments, PaymentsThen, event};
-use crate::conformance::{APPLIED, Bench, DUPLICATE, assert_class, commit, promises};
+use crate::bench::Sql;
+use crate::conformance::{APPLIED, DUPLICATE, assert_class, commit, promises};
 use ledger::{Found, Ledger, LedgerSettings, SqliteLedger, StartError};
 use resilience::Class;
 use rusqlite::Connection;
@@ -37,7 +38,7 @@ impl Sqlite {
     }
 }
 
-impl Bench for Sqlite {
+impl Sql for Sqlite {
     type Ledger = SqliteLedger;
 
     fn ledger(&self) -> &SqliteLedger {
@@ -64,6 +65,12 @@ impl Bench for Sqlite {
 }
 
 promises!(bench);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_of_a_captured_request_are_one_letter_with_a_count() {
+    let bench = bench().await;
+    crate::conformance::copies_of_a_captured_request_are_one_letter_with_a_count(&bench).await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_elses_lock_is_contention() {

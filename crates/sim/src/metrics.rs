@@ -1,0 +1,19 @@
+//! Metrics that nobody reads, made once for each thread: their registry is slower than a simulation.
+
+use crate::books::pipeline;
+use prometheus::Registry;
+
+thread_local! {
+    static SHARED: (ingest::Events, worker::Events) = {
+        let registry = Registry::new();
+        let door = ingest::Events::register(&registry, std::iter::empty());
+        let worker = worker::Events::register(&registry, &pipeline());
+        let once = "a new registry has none of them";
+        (door.expect(once), worker.expect(once))
+    };
+}
+
+/// The doors' and the workers'.
+pub fn shared() -> (ingest::Events, worker::Events) {
+    SHARED.with(Clone::clone)
+}

@@ -1,0 +1,4 @@
+//! What the simulation promises: that our code holds, that ten mistakes do not, and that a seed is enough.
+
+mod mutants;
+mod seeds;
