@@ -24,6 +24,7 @@ pub mod faults;
 pub mod plan;
 
 pub mod footprint;
+pub mod machine;
 pub mod oracle;
 pub mod run;
 pub mod soak;

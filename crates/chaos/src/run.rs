@@ -5,6 +5,7 @@ mod recovery;
 use crate::faults::Fault;
 use crate::footprint::Footprints;
 use crate::load::Load;
+use crate::machine::{Machine, Stalls};
 use crate::oracle::{self, Holdings};
 use crate::plan::{Round, Strike};
 use crate::site::Site;
@@ -50,6 +51,9 @@ pub(crate) struct Run {
     site: Site,
     load: Load,
     footprints: Footprints,
+    /// Of the round; `stalls` are those of the rounds before.
+    machine: Machine,
+    stalls: Stalls,
     started: Instant,
     seed: u64,
     tolls: BTreeMap<Fault, Toll>,
@@ -65,6 +69,8 @@ impl Run {
         sleep(WARM_UP).await;
         let footprints = Footprints::take(&site);
         Ok(Self {
+            machine: Machine::watch(site.file()?),
+            stalls: Stalls::default(),
             site,
             load,
             footprints,
@@ -102,6 +108,7 @@ impl Run {
             .doors
             .iter_mut()
             .for_each(|door| door.watch());
+        self.stalls = self.stalls.max(self.machine.take());
         for strike in &round.strikes {
             self.say(&describe(strike));
         }
@@ -154,7 +161,11 @@ impl Run {
             interventions: self.interventions,
             footprints: self.footprints,
             names,
-            figures: figures(&account),
+            figures: format!(
+                "{}\n{}",
+                figures(&account),
+                self.stalls.max(self.machine.stalls())
+            ),
         })
     }
 
@@ -183,6 +194,7 @@ impl Run {
     }
 
     fn intervene(&mut self, trouble: String) {
+        let trouble = format!("({}) {trouble}", self.machine.stalls());
         self.say(&format!("  NEEDED A PERSON: {trouble}"));
         self.interventions.push(trouble);
     }

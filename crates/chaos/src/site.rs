@@ -28,7 +28,7 @@ pub struct Site {
     pub broker: Mutex<Broker>,
     pub redis: Mutex<Redis>,
     pub postgres: Mutex<Postgres>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A proxy for each kind of connection. The archiver is on the workers'.
@@ -77,7 +77,7 @@ impl Site {
             broker: Mutex::new(broker),
             redis: Mutex::new(redis),
             postgres: Mutex::new(postgres),
-            _folder: folder,
+            folder,
         };
         site.open().await?;
         Ok(site)
@@ -105,6 +105,11 @@ impl Site {
     /// The ledger, by a way that no fault of the network touches.
     pub fn books(&self) -> Books {
         Books::Postgres(self.database.url().to_owned())
+    }
+
+    /// A file of nobody's, on the disk that the spool is on.
+    pub fn file(&self) -> Result<std::fs::File> {
+        Ok(std::fs::File::create(self.folder.path().join("measured"))?)
     }
 
     pub async fn operator(&self) -> Result<tokio_postgres::Client> {
