@@ -197,6 +197,15 @@ pub struct Swept {
     pub next: Option<LetterCursor>,
 }
 
+/// One page of a sweep.
+#[derive(Debug)]
+pub(crate) struct SweepPage {
+    /// The letters on it whose event has been applied, with their replays.
+    pub applied: Vec<(LetterId, u32)>,
+    /// Where the next page begins.
+    pub next: Option<LetterCursor>,
+}
+
 /// Words in the database, and back.
 macro_rules! words {
     ($name:ident, $($variant:ident: $word:literal),+) => {

@@ -15,6 +15,7 @@ pub use account::{Account, AppliedRow, LetterStanding};
 pub use applied_between::{AppliedCursor, AppliedEvent, Window};
 pub(crate) use condition::{APPLIED, Condition, Dialect, ORDER, Value, columns};
 pub use forensics::{Doubled, EventName, PaidEvent, PaymentRow, Trace};
+pub(crate) use letter::SweepPage;
 pub use letter::{
     DeadCount, Entry, FullLetter, Happening, Letter, LetterCursor, LetterFilter, LetterId,
     LetterState, Mark, Swept,

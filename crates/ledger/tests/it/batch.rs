@@ -122,6 +122,26 @@ where
     }
 }
 
+/// Appends two payments per event: a handler that is not atomic, or somebody else who writes.
+pub struct PaidTwice;
+
+impl Handler for PaidTwice {
+    type Effect = Deed;
+
+    fn decode(&self, envelope: &Envelope) -> Result<Deed, Fault> {
+        Payments.decode(envelope)
+    }
+
+    async fn apply<T: Transaction>(
+        &self,
+        transaction: &mut T,
+        inserted: &[&Candidate<Deed>],
+    ) -> Result<(), Fault> {
+        transaction.append_payments(&payments(inserted)).await?;
+        Payments.apply(transaction, inserted).await
+    }
+}
+
 fn payments(inserted: &[&Candidate<Deed>]) -> Vec<Payment> {
     let payment = |candidate: &&Candidate<Deed>| Payment {
         event_id: candidate.event_id.clone(),

@@ -3,6 +3,7 @@
 
 mod batch;
 mod bench;
+mod books;
 mod conformance;
 mod letters;
 mod lost_reply;

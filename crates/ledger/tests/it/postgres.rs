@@ -2,6 +2,7 @@
 
 use crate::batch::{Deed, Payments, PaymentsThen, event};
 use crate::bench::Sql;
+use crate::books::books_promises;
 use crate::conformance::{APPLIED, DUPLICATE, assert_class, commit, promises};
 use crate::lost_reply::LostReply;
 use envelope::Envelope;
@@ -125,6 +126,7 @@ impl Sql for Postgres {
 }
 
 promises!(bench);
+books_promises!(bench);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_of_a_captured_request_are_one_letter_with_a_count() {

@@ -2,6 +2,7 @@
 
 use crate::batch::{Payments, PaymentsThen, event};
 use crate::bench::Sql;
+use crate::books::books_promises;
 use crate::conformance::{APPLIED, DUPLICATE, assert_class, commit, promises};
 use ledger::{Found, Ledger, LedgerSettings, SqliteLedger, StartError};
 use resilience::Class;
@@ -65,6 +66,7 @@ impl Sql for Sqlite {
 }
 
 promises!(bench);
+books_promises!(bench);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_of_a_captured_request_are_one_letter_with_a_count() {

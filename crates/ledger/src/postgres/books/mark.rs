@@ -6,6 +6,7 @@ use super::letters::{DIALECT, bound, parameters};
 use super::{PostgresLedger, read};
 use crate::books::{
     APPLIED, Condition, Happening, LetterCursor, LetterId, LetterState, MOST_AT_ONCE, ORDER,
+    SweepPage,
 };
 use envelope::UnixMicros;
 use resilience::Fault;
@@ -61,7 +62,7 @@ pub(super) async fn applied_since(
     ledger: &PostgresLedger,
     after: Option<&LetterCursor>,
     limit: u32,
-) -> Result<(Vec<(LetterId, u32)>, Option<LetterCursor>), Fault> {
+) -> Result<SweepPage, Fault> {
     let mut condition = Condition::new(DIALECT);
     condition.stand(Some(LetterState::Dead));
     condition.after(after);
@@ -74,10 +75,10 @@ pub(super) async fn applied_since(
     let applied = rows.iter().filter(|row| row.get(4));
     let applied = applied.map(|row| Ok((id(row)?, read::small(row, 2)?)));
     let next = rows.last().filter(|_| rows.len() == limit as usize);
-    Ok((
-        applied.collect::<Result<_, Fault>>()?,
-        next.map(cursor).transpose()?,
-    ))
+    Ok(SweepPage {
+        applied: applied.collect::<Result<_, Fault>>()?,
+        next: next.map(cursor).transpose()?,
+    })
 }
 
 fn id(row: &Row) -> Result<LetterId, Fault> {

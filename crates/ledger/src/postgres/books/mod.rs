@@ -12,7 +12,7 @@ use super::{PostgresLedger, fault};
 use crate::books::{
     Account, AppliedCursor, AppliedEvent, Books, DeadCount, EventName, FullLetter, Happening, Kind,
     Letter, LetterCursor, LetterFilter, LetterId, MOST_AT_ONCE, MOST_BODIES_AT_ONCE, Mark,
-    PaidEvent, PaymentRow, Swept, Trace, Window,
+    PaidEvent, PaymentRow, SweepPage, Swept, Trace, Window,
 };
 use envelope::{Key, UnixMicros};
 use resilience::Fault;
@@ -97,7 +97,7 @@ impl Books for PostgresLedger {
         limit: u32,
         now: UnixMicros,
     ) -> Result<Swept, Fault> {
-        let (applied, next) = mark::applied_since(self, after, limit).await?;
+        let SweepPage { applied, next } = mark::applied_since(self, after, limit).await?;
         let superseded = mark::mark(self, &applied, Happening::Superseded, None, now).await?;
         Ok(Swept { superseded, next })
     }

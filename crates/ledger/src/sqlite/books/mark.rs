@@ -3,7 +3,9 @@
 use super::super::transaction::SqliteTransaction;
 use super::letters::DIALECT;
 use super::read;
-use crate::books::{APPLIED, Condition, Happening, LetterCursor, LetterId, LetterState, ORDER};
+use crate::books::{
+    APPLIED, Condition, Happening, LetterCursor, LetterId, LetterState, ORDER, SweepPage,
+};
 use envelope::UnixMicros;
 use resilience::Fault;
 use rusqlite::{Connection, Result as Read, Row, named_params, params_from_iter};
@@ -51,7 +53,7 @@ pub(super) fn applied_since(
     reader: &Connection,
     after: Option<&LetterCursor>,
     limit: u32,
-) -> Read<(Vec<(LetterId, u32)>, Option<LetterCursor>)> {
+) -> Read<SweepPage> {
     let mut condition = Condition::new(DIALECT);
     condition.stand(Some(LetterState::Dead));
     condition.after(after);
@@ -67,7 +69,8 @@ pub(super) fn applied_since(
     let next = next.map(|(cursor, _, _)| cursor.clone());
     let applied = page.into_iter().filter(|(_, _, applied)| *applied);
     let applied = applied.map(|(cursor, replays, _)| (cursor.id, replays));
-    Ok((applied.collect(), next))
+    let applied = applied.collect();
+    Ok(SweepPage { applied, next })
 }
 
 /// Which letter, with how many replays, and whether its event has been applied.

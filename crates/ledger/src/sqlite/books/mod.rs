@@ -14,7 +14,7 @@ use super::{SqliteLedger, blocking, fault};
 use crate::books::{
     Account, AppliedCursor, AppliedEvent, Books, DeadCount, EventName, FullLetter, Happening, Kind,
     Letter, LetterCursor, LetterFilter, LetterId, MOST_AT_ONCE, MOST_BODIES_AT_ONCE, Mark,
-    PaidEvent, PaymentRow, Swept, Trace, Window,
+    PaidEvent, PaymentRow, SweepPage, Swept, Trace, Window,
 };
 use envelope::{Key, UnixMicros};
 use resilience::Fault;
@@ -113,7 +113,7 @@ impl Books for SqliteLedger {
         now: UnixMicros,
     ) -> Result<Swept, Fault> {
         let page = self.ask(|reader| mark::applied_since(reader, after, limit));
-        let (applied, next) = page.await?;
+        let SweepPage { applied, next } = page.await?;
         let superseded = self
             .mark_as(&applied, Happening::Superseded, None, now)
             .await?;
