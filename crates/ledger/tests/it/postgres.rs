@@ -4,11 +4,13 @@ use crate::batch::{Deed, Payments, PaymentsThen, event};
 use crate::bench::Sql;
 use crate::books::books_promises;
 use crate::conformance::{APPLIED, DUPLICATE, assert_class, commit, promises};
+use crate::letters::letter;
 use crate::lost_reply::LostReply;
-use envelope::Envelope;
+use envelope::{Envelope, UnixMicros};
 use futures_util::FutureExt;
 use ledger::{
-    Candidate, Handler, Ledger, LedgerSettings, Payment, PostgresLedger, StartError, Transaction,
+    Books, Candidate, Handler, Kind, Ledger, LedgerSettings, Payment, PostgresLedger, StartError,
+    Transaction,
 };
 use resilience::{Class, Fault};
 use std::sync::Arc;
@@ -312,6 +314,27 @@ async fn a_parent_that_is_missing_may_come_yet() {
     assert_class(outcome, Class::Passing);
     bench.run("INSERT INTO parents VALUES ('order-of-a')").await;
     assert_eq!(commit(&bench, &[event("a")]).await, [APPLIED]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_leaves_what_somebody_holds_for_the_next_time() {
+    let bench = impatient_bench().await;
+    let (held, free) = (event("held"), event("free"));
+    commit(&bench, &[held.clone(), free.clone()]).await;
+    let letters = [letter(&held, 0), letter(&free, 0)];
+    bench.ledger.archive(&letters).await.unwrap();
+    for table in ["processed_webhooks", "dead_letters"] {
+        let hold = format!("BEGIN; SELECT FROM {table} WHERE event_id = 'held' FOR UPDATE");
+        bench.run(&hold).await;
+        let kind = match table {
+            "dead_letters" => Kind::Letters,
+            _ => Kind::Processed,
+        };
+        let forget = async || bench.ledger.forget(kind, UnixMicros(i64::MAX), 10).await;
+        assert_eq!(forget().await, Ok(1), "{table}");
+        bench.run("ROLLBACK").await;
+        assert_eq!(forget().await, Ok(1), "{table}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

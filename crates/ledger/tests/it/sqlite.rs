@@ -4,7 +4,12 @@ use crate::batch::{Payments, PaymentsThen, event};
 use crate::bench::Sql;
 use crate::books::books_promises;
 use crate::conformance::{APPLIED, DUPLICATE, assert_class, commit, promises};
-use ledger::{Found, Ledger, LedgerSettings, SqliteLedger, StartError};
+use crate::letters::letter;
+use envelope::UnixMicros;
+use ledger::{
+    Books, Found, Kind, Ledger, LedgerSettings, LetterFilter, Mark, SqliteLedger, StartError,
+    Window,
+};
 use resilience::Class;
 use rusqlite::Connection;
 use std::path::PathBuf;
@@ -134,6 +139,49 @@ async fn another_program_looks_up_beside_a_running_one_and_after_it() {
         matches!(found, Ok(Some(Found::Applied { .. }))),
         "{found:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_books_are_read_beside_a_program_that_writes_and_changed_by_none_that_reads() {
+    let bench = bench().await;
+    let (applied, dead) = (event("a"), event("d"));
+    commit(&bench, std::slice::from_ref(&applied)).await;
+    bench.ledger.archive(&[letter(&dead, 0)]).await.unwrap();
+    let other = bench.connection();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let beside = SqliteLedger::open_read_only(&bench.path, &settings()).unwrap();
+    let (filter, names) = (
+        LetterFilter::default(),
+        [(applied.source, applied.event_id)],
+    );
+    let letters = beside.letters(&filter, None, 10).await.unwrap();
+    let id = letters[0].id.clone();
+    let window = Window {
+        from: UnixMicros(0),
+        until: UnixMicros(i64::MAX),
+    };
+    let pipelines = [applied.pipeline];
+    assert_eq!(beside.count_letters(&filter).await, Ok(1));
+    assert_eq!(beside.dead_by_class().await.unwrap().len(), 1);
+    assert!(beside.letter(&id).await.unwrap().is_some());
+    let accounts = beside.accounts(&[applied.key]).await.unwrap();
+    assert!(accounts[0].applied.is_some());
+    assert_eq!(beside.effects(&names).await, Ok(vec![1]));
+    let window_read = beside.applied_between(window, None, 10).await;
+    assert_eq!(window_read.unwrap().len(), 1);
+    let doubled = beside.doubled_payments(&pipelines, 10).await;
+    assert_eq!(doubled, Ok(vec![]));
+    let orphans = beside.payments_without_row(&pipelines, UnixMicros(0), 10);
+    assert_eq!(orphans.await, Ok(vec![]));
+    assert_eq!(beside.same_body_other_id(window, 10).await, Ok(vec![]));
+
+    other.execute_batch("ROLLBACK").unwrap();
+    let marks = [(id, 0)];
+    let marked = beside.mark(&marks, Mark::Discarded, "ada", UnixMicros(0));
+    assert_class(marked.await, Class::Ours);
+    let forgotten = beside.forget(Kind::Letters, UnixMicros(i64::MAX), 10).await;
+    assert_class(forgotten, Class::Ours);
 }
 
 #[tokio::test(flavor = "multi_thread")]
