@@ -176,3 +176,38 @@ async fn a_captured_request_under_a_new_id_is_not_applied_again() {
     .await;
     assert_eq!(books.payments().await.len(), 1);
 }
+
+/// Bodies that have broken parsers and databases elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_break_parsers_are_dead_letters_and_their_neighbours_are_applied() {
+    let corner = Corner::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (ingest, _worker) = (corner.servers.ingest().await, corner.servers.worker().await);
+    let _archiver = corner.servers.archiver(folder.path()).await;
+    let payment = |order: &str, amount: &str| {
+        format!(r#"{{"orderId":"{order}","amount":{amount},"status":"new"}}"#).into_bytes()
+    };
+    let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+    let poison = [
+        ("deep", deep.into_bytes()),
+        ("infinite", payment("o", "1e400000")),
+        ("beyond", payment("o", "9007199254740993")),
+        ("long", payment(&"o".repeat(3_000), "1")),
+        ("nul", payment(r"o\u0000", "1")),
+        ("half", payment(r"o\ud800", "1")),
+        ("bytes", vec![0xff, 0xfe, 0x00]),
+        ("empty", Vec::new()),
+    ];
+    let many = poison.len();
+    for (id, body) in poison {
+        let status = Event::new(id, body).send(&ingest.url).await.status();
+        assert_eq!(status, 200, "{id}");
+        let neighbour = Event::payment(&format!("neighbour_of_{id}"));
+        assert_eq!(neighbour.send(&ingest.url).await.status(), 200);
+    }
+    let books = corner.servers.books();
+    wait_until("all have met their endings", PATIENCE, async || {
+        (books.dead().await.len(), books.payments().await.len()) == (many, many)
+    })
+    .await;
+}

@@ -15,6 +15,7 @@ mod hostile;
 mod kills;
 mod limits;
 mod outages;
+mod overload;
 mod partitions;
 mod places;
 mod queues;

@@ -2,11 +2,13 @@
 //! but what was killed.
 
 use crate::queues::{DEFAULT_VHOST, all_drained, cut_connections};
+use crate::raw::{Raw, address, honest_head};
 use crate::usage::Usage;
 use chaos::sender::{Event, Flow};
 use chaos::system::{AT_ONCE, Corner, KILLABLE, Servers, audit};
 use std::time::{Duration, Instant};
 use testkit::{Database, Postgres, RabbitMq, Redis, wait_until};
+use tokio::net::TcpStream;
 use tokio_postgres::{Client, NoTls};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -221,4 +223,64 @@ async fn everything_killed_at_once_comes_back_with_every_event_it_had_accepted()
     answers.extend(flow.stop().await);
     audit(&site.servers.books(), &answers).await;
     all_drained(site.broker.management(), DEFAULT_VHOST).await;
+}
+
+/// Half of each request is in when the door is told to stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_half_way_in_when_a_door_is_stopped_are_answered() {
+    const HALF_WAY: usize = 50;
+    let corner = Corner::new().await;
+    let (mut leaving, staying) = (corner.servers.ingest().await, corner.servers.ingest().await);
+    let _worker = corner.servers.worker().await;
+    let flow = Flow::start("rolling", vec![staying.url.clone()], SENDERS);
+    let mut half_way = Vec::new();
+    for number in 0..HALF_WAY {
+        let event = Event::payment(&format!("half_way_{number}"));
+        let mut raw = Raw::connect(&leaving.url).await;
+        raw.write(honest_head(&event)).await;
+        raw.write(&event.body[..10]).await;
+        half_way.push((raw, event));
+    }
+    // Connections are accepted in their order: once this one is answered, those before it are in.
+    let last = Event::payment("evt_last").send(&leaving.url).await;
+    assert_eq!(last.status(), 200);
+    leaving.running.terminate().unwrap();
+    wait_until("nobody new is let in", PATIENCE, async || {
+        TcpStream::connect(address(&leaving.url)).await.is_err()
+    })
+    .await;
+    flow.go_on(MORE).await;
+    let mut answers = flow.stop().await;
+    answers.accepted.insert("evt_last".to_owned());
+    for (mut raw, event) in half_way {
+        raw.write(&event.body[10..]).await;
+        assert_eq!(raw.status().await, Some(200), "{}", event.id);
+        answers.accepted.insert(event.id);
+    }
+    let status = leaving.running.wait(PATIENCE).await.unwrap();
+    assert!(status.success(), "{status}");
+    answers.sent.extend(answers.accepted.clone());
+    audit(&corner.servers.books(), &answers).await;
+    all_drained(corner.vhost.management(), corner.vhost.name()).await;
+}
+
+/// One after the other, each replaced before the next one goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_replaced_in_turn_under_load_fail_no_request_and_double_nothing() {
+    let corner = Corner::new().await;
+    let servers = &corner.servers;
+    let staying = servers.ingest().await;
+    let mut workers = vec![servers.worker().await, servers.worker().await];
+    let flow = Flow::start("rolling", vec![staying.url.clone()], SENDERS);
+    for _ in 0..4 {
+        flow.go_on(MORE).await;
+        let mut leaving = workers.remove(0);
+        leaving.terminate().await;
+        workers.push(servers.worker().await);
+    }
+    flow.go_on(MORE).await;
+    let answers = flow.stop().await;
+    assert_eq!(answers.sent, answers.accepted, "a request failed");
+    audit(&servers.books(), &answers).await;
+    all_drained(corner.vhost.management(), corner.vhost.name()).await;
 }
