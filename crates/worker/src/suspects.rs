@@ -91,7 +91,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         for suspect in suspects {
             if suspect.starts >= STARTS_MAX || mutated(Mutant::DeadLetterByCount) {
                 self.condemn(suspect).await;
-            } else if self.start(&suspect, stop).await {
+            } else {
                 self.try_alone(suspect, stop).await;
             }
         }
@@ -152,12 +152,16 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
     /// claim: the last worker may have died with it, and being parked would wipe the count.
     async fn try_alone(&self, suspect: Suspect, stop: &CancellationToken) {
         self.events.suspected(&suspect.event_id, suspect.starts);
+        // Before the start is asked for: one whose answer is lost may be written, and whoever stops or gives
+        // up waiting then has come back without a try.
         let trial = Trial {
             key: suspect.key,
             returned: &self.returned,
         };
-        let work = self.intake(suspect.copies).await;
-        self.apply(collapse(work, &self.guards), stop).await;
+        if self.start(&suspect, stop).await {
+            let work = self.intake(suspect.copies).await;
+            self.apply(collapse(work, &self.guards), stop).await;
+        }
         drop(trial);
         // Told to stop, it is left to whoever asks next.
         let _ = self.clear_returned(stop).await;

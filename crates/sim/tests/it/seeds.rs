@@ -1,15 +1,16 @@
 //! Schedules: that they hold, that they are nothing but their seed, and those that once failed.
 
-use sim::{Schedule, run};
+use sim::cast::{Nature, Role};
+use sim::ledger::Trouble;
+use sim::schedule::Setup;
+use sim::{Schedule, Step, run};
 
 /// Runs these seeds and says which broke what.
 fn hold(seeds: impl Iterator<Item = u64>) {
     for seed in seeds {
         let violation = run(&Schedule::of(seed), false).violation;
-        assert_eq!(
-            violation, None,
-            "seed {seed}: cargo xtask sim --from {seed} --seeds 1"
-        );
+        let again = format!("cargo xtask sim --from {seed} --seeds 1");
+        assert_eq!(violation, None, "seed {seed}: {again}");
     }
 }
 
@@ -20,10 +21,44 @@ fn three_hundred_schedules_break_no_invariant() {
 
 #[test]
 fn the_same_seed_leads_to_the_same_end() {
-    for seed in 0..40 {
+    for seed in 0..20 {
         let schedule = Schedule::of(seed);
         let (once, again) = (run(&schedule, true), run(&schedule, true));
         assert_eq!(once.trace, again.trace, "seed {seed}");
         assert_eq!(once.fingerprint, again.fingerprint, "seed {seed}");
+    }
+}
+
+/// One worker with a Redis, two doors with spools, and an event that kills whoever applies it.
+fn with_a_killer(seed: u64, steps: Vec<Step>) -> Schedule {
+    let nature = Nature::Killer;
+    Schedule {
+        seed,
+        setup: Setup {
+            workers: 1,
+            prefetch: 8,
+            batch_max: 256,
+            has_spool: true,
+            has_redis: true,
+        },
+        cast: vec![Role { number: 0, nature }],
+        steps,
+    }
+}
+
+/// Seed 4104. A worker whose answer to "write this start down" was lost, and which was then told to stop,
+/// left the start behind: the event lost one of its three trials without having been tried (I11).
+#[test]
+fn a_stop_while_a_start_is_written_down_costs_no_start() {
+    let steps = vec![
+        Step::Trouble(Trouble::ReplyLost, 6),
+        Step::Trouble(Trouble::NoConnection, 5),
+        Step::Storm(0, 5),
+        Step::Pass(6_000),
+        Step::StopWorker(0),
+    ];
+    for seed in 4_100..4_130 {
+        let schedule = with_a_killer(seed, steps.clone());
+        assert_eq!(run(&schedule, false).violation, None, "{schedule}");
     }
 }
