@@ -33,8 +33,10 @@ struct Inner {
     stories: BTreeMap<Thing, Story>,
     /// Which events were refused by the ledger for now, and how often.
     refused: BTreeMap<String, u32>,
-    /// Suspects that were started and have not come back, and how often.
-    started: BTreeMap<Key, u32>,
+    /// The workers that have begun to try a suspect, and that have not come back from it.
+    trying: BTreeMap<Key, BTreeSet<String>>,
+    /// How many of them died, since one came back.
+    deaths: BTreeMap<Key, usize>,
     violation: Option<Violation>,
     trace: Trace,
 }
@@ -253,22 +255,48 @@ impl Books {
         self.inner().refused.get(id).copied().unwrap_or(0)
     }
 
-    /// A worker is about to give the handler a suspect.
+    /// A worker asks for a suspect's start to be written down.
     pub fn suspect_started(&self, worker: &str, key: Key, start: u32) {
         let mut inner = self.inner();
         inner.trace.add(&format!("start {start} by {worker}"));
-        inner.started.insert(key, start);
+        inner
+            .trying
+            .entry(key)
+            .or_default()
+            .insert(worker.to_owned());
     }
 
     /// Workers have come back from it.
     pub fn suspect_cleared(&self, key: Key) {
-        self.inner().started.remove(&key);
+        let mut inner = self.inner();
+        inner.trying.remove(&key);
+        inner.deaths.remove(&key);
     }
 
     /// A worker died.
     pub fn died(&self, worker: &str) {
         let mut inner = self.inner();
         inner.trace.add(&format!("died {worker}"));
+        let Inner { trying, deaths, .. } = &mut *inner;
+        for (key, workers) in trying {
+            *deaths.entry(*key).or_default() += usize::from(workers.remove(worker));
+        }
+    }
+
+    /// A worker has come back, and could not say so: that counts as if it had died, until one can.
+    pub fn suspect_not_cleared(&self, worker: &str, key: Key) {
+        let Inner { trying, deaths, .. } = &mut *self.inner();
+        let was_trying = trying.entry(key).or_default().remove(worker);
+        *deaths.entry(key).or_default() += usize::from(was_trying);
+    }
+
+    /// A worker ended as it was told to: it has come back from everything.
+    pub fn stopped(&self, worker: &str) {
+        let mut inner = self.inner();
+        inner.trace.add(&format!("stopped {worker}"));
+        for workers in inner.trying.values_mut() {
+            workers.remove(worker);
+        }
     }
 
     /// What has been broken, if anything has.
@@ -342,8 +370,10 @@ impl Inner {
         let reason = envelope.note.as_ref().map_or("", |note| &note.reason);
         let nature = self.natures.get(id).copied().unwrap_or(Nature::Healthy);
         let bodies = self.stories.keys().filter(|(of, _)| of == id).count();
-        let starts = self.started.get(&envelope.key(&pipeline())).copied();
-        let starts = starts.unwrap_or(0);
+        let key = envelope.key(&pipeline());
+        // A worker that lost its session may still be at it, and counts as one that did not come back.
+        let trying = self.trying.get(&key).map_or(0, BTreeSet::len);
+        let deaths = trying + self.deaths.get(&key).copied().unwrap_or(0);
         let is_deserved = match reason {
             "not_json" => nature == Nature::NotJson,
             "refused_by_ledger" => nature == Nature::Refused,
@@ -351,12 +381,12 @@ impl Inner {
             "conflicting_body" => bodies > 1,
             "replayed_signature" => matches!(nature, Nature::Replay | Nature::Replayed),
             // The broker's count condemns nobody: only starts without a return do.
-            "crash_loop" => starts >= 3,
+            "crash_loop" => deaths >= 3,
             _ => false,
         };
         if !is_deserved {
             let what =
-                format!("{id}, {nature:?}, is a dead letter: {reason}, after {starts} starts");
+                format!("{id}, {nature:?}, is a dead letter: {reason}, after {deaths} deaths");
             self.violate("I6", what);
         }
     }

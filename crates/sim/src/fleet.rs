@@ -172,7 +172,7 @@ impl Fleet {
     /// A worker ends when it is killed or told to stop, and never by itself.
     fn ended(&self, name: &str, ended: Result<(), JoinError>, stop: &CancellationToken) {
         match ended {
-            Ok(()) if stop.is_cancelled() => {}
+            Ok(()) if stop.is_cancelled() => self.site.books.stopped(name),
             Ok(()) => self
                 .site
                 .books

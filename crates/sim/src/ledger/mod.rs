@@ -80,22 +80,26 @@ impl Ledger for SimLedger {
 
     async fn start_suspect(&self, key: Key, start: u32) -> Result<(), Fault> {
         let (books, worker) = (self.database.books().clone(), self.worker.clone());
-        self.change(move |tables| {
-            books.suspect_started(&worker, key, start);
-            tables.suspects.insert(key, start);
-        })
-        .await
+        books.suspect_started(&worker, key, start);
+        self.change(move |tables| drop(tables.suspects.insert(key, start)))
+            .await
     }
 
     async fn clear_suspects(&self, keys: &[Key]) -> Result<(), Fault> {
-        let (books, keys) = (self.database.books().clone(), keys.to_vec());
-        self.change(move |tables| {
-            for key in keys {
+        let (books, all) = (self.database.books().clone(), keys.to_vec());
+        let cleared = self.change(move |tables| {
+            for key in all {
                 books.suspect_cleared(key);
                 tables.suspects.remove(&key);
             }
-        })
-        .await
+        });
+        let cleared = cleared.await;
+        if cleared.is_err() {
+            let books = self.database.books();
+            keys.iter()
+                .for_each(|key| books.suspect_not_cleared(&self.worker, *key));
+        }
+        cleared
     }
 
     async fn look_up(&self, pipeline: &PipelineName, key: Key) -> Result<Option<Found>, Fault> {
