@@ -81,7 +81,7 @@ impl Ledger for SimLedger {
     async fn start_suspect(&self, key: Key, start: u32) -> Result<(), Fault> {
         let (books, worker) = (self.database.books().clone(), self.worker.clone());
         books.suspect_started(&worker, key, start);
-        self.change(move |tables| drop(tables.suspects.insert(key, start)))
+        self.change(move |tables| tables.suspects.extend([(key, start)]))
             .await
     }
 

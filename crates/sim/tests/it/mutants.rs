@@ -3,8 +3,8 @@
 use failpoints::{Mutant, with_mutant};
 use sim::{Schedule, Violation, run};
 
-/// Each is found well within these.
-const SEEDS: u64 = 600;
+/// Without a mistake these hold: `seeds.rs`. The hardest to find takes fifty of them.
+const SEEDS: u64 = 300;
 
 /// The first seed that finds the mistake, and what it sees.
 fn found(mutant: Mutant) -> Option<(u64, Violation)> {
