@@ -144,6 +144,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             }
         }
         self.outbox.close(LAST_ACKS_TIMEOUT).await;
+        self.clear_last().await;
     }
 
     /// Takes batches until told to stop, or until the ledger's breaker has opened.

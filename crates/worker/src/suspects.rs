@@ -17,8 +17,9 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 /// Deliveries before this one that make a suspect. One kill is anybody's bad luck, and being tried alone
 /// costs each event two more transactions.
@@ -30,6 +31,9 @@ const STARTS_MAX: u32 = 3;
 /// The bound of the wait before the last start. Kills that come whenever a worker comes up would hit the same
 /// healthy event at the same moment again; after a wait of random length they hit the wait.
 const LAST_START_WAIT: Duration = Duration::from_secs(1);
+
+/// How long a stop waits for the ledger to forget starts: as long as for the last acks.
+const LAST_CLEAR_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Parts a batch into those nobody suspects, and suspects. What is not ours meets no handler.
 pub(crate) fn apart(batch: Vec<Delivery>) -> (Vec<Delivery>, Vec<Delivery>) {
@@ -190,6 +194,19 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             .await?;
         self.returned.locked().retain(|key| !keys.contains(key));
         Some(())
+    }
+
+    /// We stop, perhaps with a try given up: its start is forgotten now, or counts against its event.
+    pub(crate) async fn clear_last(&self) {
+        let keys = self.returned.locked().clone();
+        if keys.is_empty() {
+            return;
+        }
+        // Once and not for long: a ledger that is away keeps nobody from stopping.
+        let cleared = timeout(LAST_CLEAR_TIMEOUT, self.ledger.clear_suspects(&keys)).await;
+        if !matches!(cleared, Ok(Ok(()))) {
+            warn!("{} starts of suspects could not be forgotten", keys.len());
+        }
     }
 
     /// Asks until the ledger answers: no fault here is an event's. Nothing when told to stop.

@@ -62,3 +62,21 @@ fn a_stop_while_a_start_is_written_down_costs_no_start() {
         assert_eq!(run(&schedule, false).violation, None, "{schedule}");
     }
 }
+
+/// Seed 11188. A stop that gave up a try for taking too long never had its start forgotten.
+#[test]
+fn a_stop_that_gives_a_try_up_costs_no_start() {
+    let steps = vec![
+        Step::Send(0),
+        Step::Pass(40),
+        Step::Trouble(Trouble::ReplyLost, 2),
+        Step::ExpireClaims,
+        Step::Trouble(Trouble::Slow(12), 1),
+        Step::Pass(6_000),
+        Step::StopWorker(0),
+    ];
+    for seed in 11_160..11_190 {
+        let schedule = with_a_killer(seed, steps.clone());
+        assert_eq!(run(&schedule, false).violation, None, "{schedule}");
+    }
+}
