@@ -283,8 +283,9 @@ impl Books {
         }
     }
 
-    /// A worker has come back, and could not say so: that counts as if it had died, until one can.
-    pub fn suspect_not_cleared(&self, worker: &str, key: Key) {
+    /// A worker has come back and asks for that to be written down. Until it is, it counts as one that died:
+    /// the database may not take it.
+    pub fn suspect_returned(&self, worker: &str, key: Key) {
         let Inner { trying, deaths, .. } = &mut *self.inner();
         let was_trying = trying.entry(key).or_default().remove(worker);
         *deaths.entry(key).or_default() += usize::from(was_trying);

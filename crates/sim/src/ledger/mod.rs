@@ -93,13 +93,11 @@ impl Ledger for SimLedger {
                 tables.suspects.remove(&key);
             }
         });
-        let cleared = cleared.await;
-        if cleared.is_err() {
+        for key in keys {
             let books = self.database.books();
-            keys.iter()
-                .for_each(|key| books.suspect_not_cleared(&self.worker, *key));
+            books.suspect_returned(&self.worker, *key);
         }
-        cleared
+        cleared.await
     }
 
     async fn look_up(&self, pipeline: &PipelineName, key: Key) -> Result<Option<Found>, Fault> {
