@@ -126,7 +126,10 @@ impl World {
         match step {
             Step::Send(event) => self.send(schedule, event),
             Step::Storm(event, times) => (0..times).for_each(|_| self.send(schedule, event)),
-            Step::Pass(_) | Step::Retention => {}
+            Step::Pass(_) => {}
+            // Retention is longer than any alarm: a worker that waits with a copy for its end is no more
+            // by then.
+            Step::Retention => self.broker.set_alarm(false),
             Step::KillWorker(worker, down) => self.fleet.kill(worker, millis(down)),
             Step::StopWorker(worker) => self.fleet.stop(worker),
             Step::CutWorker(worker, away) => self.fleet.cut(worker, millis(away)),
