@@ -186,7 +186,8 @@ fn of_foreign(
 }
 
 impl Origin {
-    fn pipeline(&self) -> PipelineName {
+    /// The name its letters are filed under.
+    pub(crate) fn pipeline(&self) -> PipelineName {
         match self {
             Self::Dead(pipeline) => pipeline.clone(),
             Self::Unrouted => "unrouted".parse().expect("a name of ours"),

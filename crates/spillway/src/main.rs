@@ -4,8 +4,11 @@
 //! what became of it.
 
 mod archive;
+mod control;
 mod data_dir;
 mod dlq;
+mod doctor;
+mod housekeeping;
 mod moment;
 mod operator;
 mod reconcile;
@@ -32,12 +35,17 @@ enum Command {
     Serve(serve::Arguments),
     /// Signs events, sends them, and waits until they are applied.
     Send(send::Arguments),
+    /// Keeps the books of a cluster: archives dead letters, compares what was accepted with what was applied,
+    /// forgets what is old, tells of depths.
+    Control(control::Arguments),
     /// Lists, shows, replays, discards and exports dead letters.
     Dlq(dlq::Arguments),
     /// Says whether every event that was accepted is accounted for, by id; exits 1 if one is not.
     Reconcile(reconcile::Arguments),
     /// Applies events of the past again, from the journal: what is missing, and only that.
     Replay(replay::Arguments),
+    /// Asks the ledger what an engineer would: are payments processed twice, and why?
+    Doctor(doctor::Arguments),
     /// Looks into the spool of an ingest, and empties that of one that is gone.
     Spool(spool::Arguments),
 }
@@ -48,7 +56,9 @@ async fn main() -> ExitCode {
     ops::exit(match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Send(arguments) => send::run(arguments).await,
+        Command::Control(arguments) => control::run(arguments).await,
         Command::Dlq(arguments) => dlq::run(arguments).await,
+        Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Reconcile(arguments) => reconcile::run(arguments).await,
         Command::Replay(arguments) => replay::run(arguments).await,
         Command::Spool(arguments) => spool::run(arguments).await,

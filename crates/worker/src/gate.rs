@@ -47,6 +47,11 @@ impl Gate {
         *self.state.borrow()
     }
 
+    /// Where the breaker stands, from now on.
+    pub(crate) fn watch(&self) -> watch::Receiver<BreakerState> {
+        self.state.subscribe()
+    }
+
     /// Returns once the breaker is open. Half-open is not: then the next batch is the probe.
     pub(crate) async fn opened(&self) {
         let mut state = self.state.subscribe();

@@ -13,6 +13,7 @@ mod guard;
 pub mod handlers;
 mod intake;
 mod process;
+mod pulse;
 mod run;
 mod settle;
 pub mod start;

@@ -160,6 +160,7 @@ impl Program {
         .remembering(self.config.retention.processed);
         let (queue, source) = (QueueName::main(&self.pipeline), broker.clone());
         let consume = move || source.consumer(queue.clone(), bounds.prefetch);
+        worker.pulse(&broker);
         let mut working = tokio::spawn(worker.run(consume, stop.clone()));
         tokio::select! {
             ready = broker.ready() => ready?,

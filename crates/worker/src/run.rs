@@ -3,6 +3,7 @@
 use crate::events::Events;
 use crate::gate::Gate;
 use crate::guard::Guards;
+use crate::pulse::Busy;
 use crate::settle::Outbox;
 use crate::suspects::Returned;
 use broker::{Consumer, Delivery, Publisher};
@@ -11,7 +12,7 @@ use ledger::{Handler, Ledger, Recall};
 use ops::config::WorkerConfig;
 use resilience::BreakerState;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -28,6 +29,7 @@ pub struct Worker<L, H> {
     pub(crate) returned: Returned,
     pub(crate) outbox: Outbox,
     pub(crate) events: Events,
+    pub(crate) busy: Busy,
     pub(crate) now: fn() -> UnixMicros,
     pub(crate) remembered: Duration,
     bounds: Bounds,
@@ -109,6 +111,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             returned: Returned::default(),
             outbox,
             events,
+            busy: Busy::default(),
             now,
             remembered: REMEMBERED,
             bounds,
@@ -160,7 +163,9 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             let Some(batch) = batch else { break };
             let in_parts = async {
                 for part in parts(batch) {
+                    let began = Instant::now();
                     self.process(part, stop).await;
+                    self.busy.add(began.elapsed());
                 }
             };
             tokio::select! {

@@ -92,9 +92,8 @@ impl<B: Books> Background<B> {
     /// Compares until told to stop. Whatever is away costs a round and nothing else.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         if self.topology.journal.is_none() {
-            return info!(
-                "the journal is off: what was accepted cannot be compared with what was applied"
-            );
+            info!("the journal is off: what was accepted cannot be compared with what was applied");
+            return stop.cancelled().await;
         }
         loop {
             tokio::select! {

@@ -2,14 +2,14 @@
 
 mod banner;
 
-use crate::archive::{self, Origin};
 use crate::data_dir::{self, DataDir};
+use crate::housekeeping;
 use anyhow::{Context, bail};
 use banner::Banner;
 use broker::{Broker, QueueName};
 use clap::Args;
 use ingest::{Backlog, Door, Room};
-use ledger::{Ledger, LedgerSettings, LedgerUrl, Recall, SqliteLedger};
+use ledger::{Books, Ledger, LedgerSettings, LedgerUrl, Recall, SqliteLedger};
 use ops::config::{self, Config, SecretRef, SourceConfig, Sources};
 use ops::{Health, admin, listen, stop_signal, telemetry};
 use prometheus::Registry;
@@ -125,7 +125,7 @@ impl Server {
         }
     }
 
-    async fn serve<L: Ledger>(
+    async fn serve<L: Ledger + Books>(
         self,
         ledger: L,
         banner: Banner,
@@ -150,6 +150,16 @@ impl Server {
         )?;
 
         let mut workers = self.start_workers(&ledger, &broker, &registry, &stages)?;
+        let (name, config, stop_work) = (&self.name, &self.config, &stages.work);
+        housekeeping::start(
+            &mut workers,
+            name,
+            &ledger,
+            &broker,
+            config,
+            &registry,
+            stop_work,
+        )?;
         let events = ingest::Events::register(&registry, self.sources.keys())?;
         let admin = tokio::spawn(admin::serve(
             self.admin,
@@ -214,7 +224,6 @@ impl Server {
             None => Recall::none(),
         };
         let bounds = Bounds::from(&self.config.worker);
-        let mut origins = vec![(Origin::Unrouted, QueueName::unrouted())];
         for pipeline in self.config.pipelines.keys() {
             let events = worker::Events::register(registry, pipeline)?;
             let worker = Worker::new(
@@ -231,17 +240,8 @@ impl Server {
             .remembering(self.config.retention.processed);
             let (queue, source) = (QueueName::main(pipeline), broker.clone());
             let consume = move || source.consumer(queue.clone(), bounds.prefetch);
+            worker.pulse(broker);
             tasks.spawn(worker.run(consume, stages.work.clone()));
-            origins.push((Origin::Dead(pipeline.clone()), QueueName::dead(pipeline)));
-        }
-        for (origin, queue) in origins {
-            let consumer = broker.consumer(queue, archive::PREFETCH);
-            tasks.spawn(archive::run(
-                ledger.clone(),
-                origin,
-                consumer,
-                stages.work.clone(),
-            ));
         }
         Ok(tasks)
     }

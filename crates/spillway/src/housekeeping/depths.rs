@@ -1,0 +1,171 @@
+//! How much lies where, for the metrics page.
+
+use crate::reconcile::Observer;
+use broker::{Broker, Look, QueueName, Topology};
+use envelope::PipelineName;
+use ledger::Books;
+use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
+use resilience::RETRY_DELAYS;
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The gauges.
+pub(super) struct Depths {
+    topology: Topology,
+    queues: IntGaugeVec,
+    parked: IntGaugeVec,
+    unrouted: IntGauge,
+    letters: IntGaugeVec,
+    workers: IntGaugeVec,
+}
+
+impl Depths {
+    /// Registers them, at zero where their labels are known.
+    pub(super) fn register(registry: &Registry, topology: Topology) -> prometheus::Result<Self> {
+        let gauges = |name, help, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
+        let depths = Self {
+            queues: gauges(
+                "queue_messages",
+                "Events in a queue: ready, and unacked in the hands of those who tell of themselves.",
+                &["queue", "state"],
+            )?,
+            parked: gauges(
+                "parked_events",
+                "Events waiting in the retry queues.",
+                &["pipeline"],
+            )?,
+            unrouted: IntGauge::new(
+                "unrouted_messages",
+                "Events no pipeline takes, not yet archived.",
+            )?,
+            letters: gauges(
+                "dlq_messages",
+                "Dead letters: those in state dead, by class, and those not yet archived.",
+                &["pipeline", "class"],
+            )?,
+            workers: gauges(
+                "workers",
+                "Workers heard of in the last five seconds.",
+                &["pipeline"],
+            )?,
+            topology,
+        };
+        for gauges in [
+            &depths.queues,
+            &depths.parked,
+            &depths.letters,
+            &depths.workers,
+        ] {
+            registry.register(Box::new(gauges.clone()))?;
+        }
+        registry.register(Box::new(depths.unrouted.clone()))?;
+        for pipeline in &depths.topology.pipelines {
+            depths
+                .parked
+                .with_label_values(&[pipeline.name.as_str()])
+                .set(0);
+            depths
+                .workers
+                .with_label_values(&[pipeline.name.as_str()])
+                .set(0);
+        }
+        Ok(depths)
+    }
+
+    /// Looks until told to stop.
+    pub(super) async fn run<B: Books>(
+        self,
+        ledger: B,
+        broker: Broker,
+        observer: Observer,
+        stop: CancellationToken,
+    ) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(EVERY) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.look(&ledger, &broker, &observer) => {}
+            }
+        }
+    }
+
+    async fn look<B: Books>(&self, ledger: &B, broker: &Broker, observer: &Observer) {
+        let fleet = observer.fleet();
+        for name in self
+            .topology
+            .pipelines
+            .iter()
+            .map(|pipeline| &pipeline.name)
+        {
+            let main = QueueName::main(name);
+            let members = fleet.at(main.as_str(), Instant::now());
+            let (workers, unacked) = members.fold((0, 0), |(workers, unacked), member| {
+                (workers + 1, unacked + member.pulse.unacked)
+            });
+            self.workers
+                .with_label_values(&[name.as_str()])
+                .set(workers);
+            self.set(main.as_str(), "unacked", unacked);
+            if let Err(why) = self.queues_of(broker, name).await {
+                debug!("cannot look at the queues of {name}: {why}");
+            }
+        }
+        if let Ok(looks) = broker.look(&[QueueName::unrouted()]).await {
+            self.unrouted.set(looks.iter().map(waiting).sum());
+        }
+        if let Ok(counts) = ledger.dead_by_class().await {
+            self.letters.reset();
+            for count in counts {
+                let labels = [count.pipeline.as_str(), count.class.as_str()];
+                self.letters
+                    .with_label_values(&labels)
+                    .set(signed(count.letters));
+            }
+        }
+    }
+
+    async fn queues_of(
+        &self,
+        broker: &Broker,
+        name: &PipelineName,
+    ) -> Result<(), broker::LookError> {
+        let retry = |delay| QueueName::retry(name, delay);
+        let mut queues = vec![QueueName::main(name), QueueName::dead(name)];
+        queues.extend(RETRY_DELAYS.into_iter().map(retry));
+        let looks = broker.look(&queues).await?;
+        for (queue, look) in queues.iter().zip(&looks) {
+            self.set(queue.as_str(), "ready", look.ready);
+        }
+        let delayed = looks
+            .iter()
+            .map(|look| look.delayed.unwrap_or(0))
+            .sum::<u64>();
+        let in_retry = looks.iter().skip(2).map(|look| look.ready).sum::<u64>();
+        self.parked
+            .with_label_values(&[name.as_str()])
+            .set(signed(delayed + in_retry));
+        Ok(())
+    }
+
+    fn set(&self, queue: &str, state: &str, messages: u64) {
+        self.queues
+            .with_label_values(&[queue, state])
+            .set(signed(messages));
+    }
+}
+
+fn waiting(look: &Look) -> i64 {
+    signed(look.ready + look.unacked.unwrap_or(0))
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
