@@ -4,7 +4,9 @@ use crate::Destination;
 use envelope::Envelope;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 /// Proof that the broker has routed an event to a queue and stored it there (I1).
 ///
@@ -76,6 +78,8 @@ pub struct PublishRequest {
     pub to: Destination,
     /// What.
     pub envelope: Envelope,
+    /// From when on nobody waits for the verdict any more.
+    due: Option<Instant>,
     verdict: oneshot::Sender<Result<Confirmed, PublishError>>,
 }
 
@@ -115,10 +119,33 @@ impl Publisher {
         to: Destination,
         envelope: Envelope,
     ) -> Result<Confirmed, PublishError> {
+        self.ask(to, envelope, None).await
+    }
+
+    /// The same for a caller who has to answer by `due`. What cannot be confirmed by then any more is not
+    /// published: it would be stored for nobody, and take the place of an event that is still in time.
+    pub async fn publish_by(
+        &self,
+        due: Instant,
+        to: Destination,
+        envelope: Envelope,
+    ) -> Result<Confirmed, PublishError> {
+        let asking = self.ask(to, envelope, Some(due));
+        let verdict = timeout_at(due, asking).await;
+        verdict.unwrap_or(Err(PublishError::NoVerdict))
+    }
+
+    async fn ask(
+        &self,
+        to: Destination,
+        envelope: Envelope,
+        due: Option<Instant>,
+    ) -> Result<Confirmed, PublishError> {
         let (verdict, wait) = oneshot::channel();
         self.hand_over(PublishRequest {
             to,
             envelope,
+            due,
             verdict,
         })?;
         // A dropped sender is a session that ended with the event in flight.
@@ -191,6 +218,11 @@ impl PublishLane {
 }
 
 impl PublishRequest {
+    /// Whether a verdict that takes so long from `now` on would come too late.
+    pub fn is_late(&self, now: Instant, verdict_takes: Duration) -> bool {
+        self.due.is_some_and(|due| now + verdict_takes > due)
+    }
+
     /// The broker has stored the event: `basic.ack` without a return, or a commit that was fsynced.
     pub fn confirm(self) {
         // Nobody waiting any more is not an error: the sender got a 503 and will send a duplicate.

@@ -52,10 +52,11 @@ impl Door {
     async fn publish(&self, envelope: Envelope, due: Instant) -> Result<Confirmed, PublishError> {
         let started = Instant::now();
         failpoints::crash("ingest.before_publish");
-        let publish = self.publisher.publish(Destination::Events, envelope);
-        let verdict = timeout(due - started, publish).await;
+        let publisher = &self.publisher;
+        let verdict = publisher
+            .publish_by(due, Destination::Events, envelope)
+            .await;
         failpoints::crash("ingest.after_publish");
-        let verdict = verdict.unwrap_or(Err(PublishError::NoVerdict));
         self.events.published(&verdict, started.elapsed());
         verdict
     }

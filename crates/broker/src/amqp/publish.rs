@@ -18,10 +18,14 @@ use tracing::{error, warn};
 /// A quorum queue on a slow disk confirms within tens of milliseconds, an election takes a second.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// For how long the last confirm tells how long the next one will take. After a second without any the
+/// broker may be quick again.
+const CONFIRM_TELLING: Duration = Duration::from_secs(1);
+
 /// What one publish means for its session.
 enum Outcome {
-    /// The event has its verdict.
-    Settled,
+    /// The event has its verdict, after so long.
+    Settled(Duration),
     /// The confirms of this channel can no longer be trusted, or will never come.
     SessionOver,
 }
@@ -110,6 +114,7 @@ impl Lane<'_> {
         let mut condition = session.condition.clone();
         let mut in_flight = FuturesUnordered::new();
         let mut progress = Instant::now();
+        let mut confirm_takes = Duration::ZERO;
         let mut tick = interval(CONFIRM_TIMEOUT / 6);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut drained = false;
@@ -125,15 +130,28 @@ impl Lane<'_> {
                 Some(outcome) = in_flight.next() => {
                     progress = Instant::now();
                     match outcome {
-                        Outcome::Settled => {}
+                        Outcome::Settled(took) => confirm_takes = took,
                         Outcome::SessionOver => break,
                     }
                 }
                 // Pushed here and polled above by this one task: the first poll takes the delivery tag
                 // and queues the frames with nothing in between, so confirms cannot be mixed up.
                 request = lane.requests.recv(), if room && !drained => match request {
+                    // Without this a queue of requests that wait longer than their senders do would be
+                    // published one by one, each too late, for as long as it stays full.
+                    Some(request)
+                        if !in_flight.is_empty()
+                            && request.is_late(Instant::now(), confirm_takes) =>
+                    {
+                        request.refuse(PublishError::Overloaded);
+                    }
+                    // One alone is tried whatever the last one took, or nobody would learn that the
+                    // broker is quick again.
                     Some(request) => {
                         if in_flight.is_empty() {
+                            if progress.elapsed() > CONFIRM_TELLING {
+                                confirm_takes = Duration::ZERO;
+                            }
                             progress = Instant::now();
                         }
                         in_flight.push(publish(&channel, request));
@@ -177,6 +195,7 @@ fn state_under(condition: Condition) -> LaneState {
 }
 
 async fn publish(channel: &Channel, request: PublishRequest) -> Outcome {
+    let started = Instant::now();
     let (exchange, key) = match &request.to {
         Destination::Events => (Topology::EVENTS, request.envelope.source.as_str()),
         Destination::Queue(queue) => (Topology::DIRECT, queue.as_str()),
@@ -194,19 +213,23 @@ async fn publish(channel: &Channel, request: PublishRequest) -> Outcome {
         Ok(confirm) => confirm.await,
         Err(error) => Err(error),
     };
-    settle(request, verdict)
+    settle(request, verdict, started.elapsed())
 }
 
 /// Only an ack without a return means "routed and stored" (I1).
-fn settle(request: PublishRequest, verdict: Result<Confirmation, lapin::Error>) -> Outcome {
+fn settle(
+    request: PublishRequest,
+    verdict: Result<Confirmation, lapin::Error>,
+    took: Duration,
+) -> Outcome {
     match verdict {
         Ok(Confirmation::Ack(None)) => {
             request.confirm();
-            Outcome::Settled
+            Outcome::Settled(took)
         }
         Ok(Confirmation::Nack(None)) => {
             request.refuse(PublishError::Refused);
-            Outcome::Settled
+            Outcome::Settled(took)
         }
         Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => {
             // A return carries no tag, so it may belong to another event in flight: none of them can
