@@ -12,8 +12,8 @@ use lapin::{BasicProperties, Connection, ConnectionProperties};
 use tokio_util::sync::CancellationToken;
 
 /// A vhost of its own.
-struct RabbitMq {
-    vhost: testkit::Vhost,
+pub struct RabbitMq {
+    pub vhost: testkit::Vhost,
 }
 
 impl Harness for RabbitMq {

@@ -80,7 +80,7 @@ async fn publish(session: &Session<broker::Broker>, envelope: Envelope) {
 }
 
 /// Publishes events all at once, in no order.
-async fn publish_many(session: &Session<broker::Broker>, ids: std::ops::Range<u32>) {
+pub async fn publish_many(session: &Session<broker::Broker>, ids: std::ops::Range<u32>) {
     for first in ids.clone().step_by(100) {
         let ids = first..ids.end.min(first + 100);
         let publishes = ids.map(|id| publish(session, received(id, now())));
@@ -122,7 +122,7 @@ fn entry_ids(entries: &[Entry]) -> Vec<u32> {
 }
 
 /// The ids of entries that were published in no order.
-fn sorted_ids(entries: &[Entry]) -> Vec<u32> {
+pub fn sorted_ids(entries: &[Entry]) -> Vec<u32> {
     let mut ids = entry_ids(entries);
     ids.sort_unstable();
     ids

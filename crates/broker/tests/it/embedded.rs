@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// A file of its own.
-struct Embedded {
+pub struct Embedded {
     dir: TempDir,
 }
 
@@ -28,7 +28,7 @@ impl Embedded {
         Connection::open(self.path()).unwrap()
     }
 
-    fn insert(&self, queue: &QueueName, wire: &Wire, body: &[u8]) {
+    pub fn insert(&self, queue: &QueueName, wire: &Wire, body: &[u8]) {
         let mut other = self.other();
         other.busy_timeout(DEADLINE).unwrap();
         let change = other.transaction().unwrap();

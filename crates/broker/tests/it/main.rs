@@ -11,7 +11,9 @@ mod books;
 mod conformance;
 
 mod amqp;
+mod cut;
 mod embedded;
 mod harness;
+mod holds;
 mod simulated;
 mod spool;

@@ -153,10 +153,8 @@ impl Arguments {
         let mut confirmed = republisher.publish(batch).await.into_iter();
         let mut sent = Vec::with_capacity(letters.len());
         for (id, replays, copies) in letters {
-            let all = confirmed
-                .by_ref()
-                .take(copies)
-                .fold(true, |all, one| all && one);
+            let of_it = confirmed.by_ref().take(copies);
+            let all = of_it.filter(|confirmed| *confirmed).count() == copies;
             sent.extend(all.then_some((id, replays)));
         }
         let now = UnixMicros::from(SystemTime::now());
