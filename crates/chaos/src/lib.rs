@@ -25,6 +25,7 @@ pub mod plan;
 
 pub mod footprint;
 pub mod machine;
+pub mod operator;
 pub mod oracle;
 pub mod run;
 pub mod soak;

@@ -158,6 +158,16 @@ impl Servers {
         Node::start(program, 0, admin).await
     }
 
+    /// `spillway control`, which keeps the books.
+    pub async fn control(&self) -> Node {
+        let admin = free_port();
+        let program = self
+            .program("spillway")
+            .args(["control", "--listen", &format!("127.0.0.1:{admin}")])
+            .env("SPILLWAY_RECONCILE_EVERY", "1s");
+        Node::start(program, 0, admin).await
+    }
+
     /// `spillway serve` on these servers: with its archiver, which a cluster has in `control`.
     pub async fn archiver(&self, folder: &Path) -> Node {
         self.archiver_with(folder, "RUST_LOG", "info").await

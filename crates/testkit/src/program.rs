@@ -157,6 +157,15 @@ impl Running {
         self.lines.all()
     }
 
+    /// [`output`](Self::output) of a program that has ended, to its last line.
+    pub async fn complete_output(&self) -> String {
+        wait_within(LAST_LINES, || {
+            std::future::ready(self.lines.are_complete().then_some(()))
+        })
+        .await;
+        self.output()
+    }
+
     /// `SIGKILL`, for the program and its children, and waits for the end.
     ///
     /// # Errors
@@ -213,6 +222,9 @@ impl Drop for Running {
         }
     }
 }
+
+/// A program that has ended has closed its pipes; a reader needs a moment for what is in them.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// The lines of both outputs, read by a thread each so that the program never blocks on a pipe.
 #[derive(Debug, Clone, Default)]

@@ -6,6 +6,7 @@
 
 mod alarms;
 mod claims;
+mod control;
 mod copies;
 mod crashes;
 mod door;
@@ -13,6 +14,7 @@ mod endings;
 mod faults;
 mod hostile;
 mod kills;
+mod letters;
 mod limits;
 mod outages;
 mod overload;
@@ -21,6 +23,7 @@ mod places;
 mod queues;
 mod raw;
 mod recall;
+mod reconcile;
 mod replays;
 mod restarts;
 mod retries;

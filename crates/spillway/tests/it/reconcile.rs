@@ -1,0 +1,199 @@
+//! The books balance: what was accepted is compared with what was applied, by id.
+
+use chaos::operator::operate_on;
+use chaos::sender::{Event, Flow};
+use chaos::system::{Corner, Node, audit, serve};
+use std::time::Duration;
+use testkit::wait_until;
+use tokio_postgres::{Client, NoTls};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub async fn ledger_of(corner: &Corner) -> Client {
+    let (client, connection) = tokio_postgres::connect(&corner.servers.ledger, NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(async { connection.await.ok() });
+    client
+}
+
+/// A cluster in which events have been applied: their ids.
+async fn with_events(corner: &Corner, count: usize) -> (Node, Node, Vec<String>) {
+    let (ingest, worker) = (corner.servers.ingest().await, corner.servers.worker().await);
+    let ids: Vec<_> = (0..count).map(|number| format!("evt_{number}")).collect();
+    for id in &ids {
+        assert_eq!(Event::payment(id).send(&ingest.url).await.status(), 200);
+    }
+    let books = corner.servers.books();
+    wait_until("all are applied", PATIENCE, async || {
+        books.payments().await.len() == count
+    })
+    .await;
+    (ingest, worker, ids)
+}
+
+fn names(report: &serde_json::Value, list: &str) -> Vec<String> {
+    let events = report[list].as_array().unwrap();
+    let name = |event: &serde_json::Value| event["event_id"].as_str().unwrap().to_owned();
+    events.iter().map(name).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_deleted_by_hand_is_named_at_once_and_repaired_from_the_journal() {
+    let corner = Corner::new().await;
+    let (_ingest, _worker, _) = with_events(&corner, 50).await;
+    corner.servers.operate(&["reconcile"]).await.fine();
+    let ledger = ledger_of(&corner).await;
+    let delete = "DELETE FROM processed_webhooks WHERE event_id = 'evt_7'; \
+        DELETE FROM payments WHERE event_id = 'evt_7'";
+    ledger.batch_execute(delete).await.unwrap();
+
+    let found = corner.servers.operate(&["reconcile", "--json"]).await;
+    assert_eq!(names(&found.json(), "unaccounted"), ["evt_7"]);
+    assert!(found.failed().contains("1 events are unaccounted for"));
+
+    corner
+        .servers
+        .operate(&["reconcile", "--repair"])
+        .await
+        .fine();
+    let books = corner.servers.books();
+    wait_until("it is applied again", PATIENCE, async || {
+        books.payments().await.get("evt_7") == Some(&1)
+    })
+    .await;
+    corner.servers.operate(&["reconcile"]).await.fine();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_doubled_and_a_payload_altered_by_hand_are_named() {
+    let corner = Corner::new().await;
+    let (_ingest, _worker, _) = with_events(&corner, 20).await;
+    let ledger = ledger_of(&corner).await;
+    let tamper = "INSERT INTO payments SELECT * FROM payments WHERE event_id = 'evt_3'; \
+        UPDATE processed_webhooks SET payload = 'x' WHERE event_id = 'evt_4'";
+    ledger.batch_execute(tamper).await.unwrap();
+    let found = corner.servers.operate(&["reconcile", "--json"]).await;
+    let report = found.json();
+    let mut damaged = names(&report, "damaged");
+    damaged.sort_unstable();
+    assert_eq!(damaged, ["evt_3", "evt_4"]);
+    assert_eq!(
+        report["applied"], 19,
+        "what is stored under evt_4 is not what was received"
+    );
+    found.failed();
+
+    let diagnosis = corner
+        .servers
+        .operate(&["doctor", "--duplicates", "--json"])
+        .await;
+    let doubled = &diagnosis.json()["doubled"];
+    assert_eq!(doubled[0]["event_id"], "evt_3");
+    assert!(doubled[0]["fits"].as_str().unwrap().contains("not atomic"));
+    diagnosis.failed();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_worker_is_in_flight_and_no_loss() {
+    let corner = Corner::new().await;
+    // A worker once, for its tables; then none.
+    let (ingest, mut worker, _) = with_events(&corner, 5).await;
+    worker.terminate().await;
+    assert_eq!(
+        Event::payment("evt_waits").send(&ingest.url).await.status(),
+        200
+    );
+    let found = corner.servers.operate(&["reconcile", "--json"]).await;
+    let report = found.json();
+    assert_eq!(names(&report, "in_flight"), ["evt_waits"]);
+    assert!(names(&report, "unaccounted").is_empty());
+    found.fine();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_nothing_in_flight_is_taken_for_lost() {
+    let corner = Corner::new().await;
+    let ingest = corner.servers.ingest().await;
+    let _workers = [corner.servers.worker().await, corner.servers.worker().await];
+    let flow = Flow::start("busy", vec![ingest.url.clone()], 4);
+    flow.go_on(200).await;
+    for _ in 0..2 {
+        corner.servers.operate(&["reconcile"]).await.fine();
+    }
+    audit(&corner.servers.books(), &flow.stop().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_restored_from_an_older_backup_is_brought_level() {
+    let corner = Corner::new().await;
+    let (ingest, _worker, ids) = with_events(&corner, 30).await;
+    let ledger = ledger_of(&corner).await;
+    // The backup: what was there after the first thirty.
+    let backup = "CREATE TABLE b1 AS TABLE processed_webhooks; CREATE TABLE b2 AS TABLE payments; \
+        CREATE TABLE b3 AS TABLE orders";
+    ledger.batch_execute(backup).await.unwrap();
+    let later: Vec<_> = (0..20).map(|number| format!("later_{number}")).collect();
+    for id in &later {
+        assert_eq!(Event::payment(id).send(&ingest.url).await.status(), 200);
+    }
+    let books = corner.servers.books();
+    let all = ids.len() + later.len();
+    wait_until("all are applied", PATIENCE, async || {
+        books.payments().await.len() == all
+    })
+    .await;
+    let restore = "TRUNCATE processed_webhooks, payments, orders; \
+        INSERT INTO processed_webhooks TABLE b1; INSERT INTO payments TABLE b2; \
+        INSERT INTO orders TABLE b3";
+    ledger.batch_execute(restore).await.unwrap();
+
+    let dry = corner
+        .servers
+        .operate(&["replay", "--from", "1h", "--dry-run"])
+        .await
+        .fine();
+    assert!(
+        dry.contains("30 stand applied") && dry.contains("20 were missing"),
+        "{dry}"
+    );
+    let replayed = corner
+        .servers
+        .operate(&["replay", "--from", "1h"])
+        .await
+        .fine();
+    assert!(replayed.contains("20 applied again"), "{replayed}");
+    let payments = books.payments().await;
+    assert_eq!(payments.len(), all);
+    assert!(payments.values().all(|times| *times == 1), "{payments:?}");
+    corner.servers.operate(&["reconcile"]).await.fine();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_a_running_serve_the_books_are_compared_and_repaired_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, books) = serve(folder.path()).await;
+    for number in 0..20 {
+        let event = Event::payment(&format!("evt_{number}"));
+        assert_eq!(event.send(&node.url).await.status(), 200);
+    }
+    wait_until("all are applied", PATIENCE, async || {
+        books.payments().await.len() == 20
+    })
+    .await;
+    operate_on(folder.path(), &["reconcile"]).await.fine();
+    let other = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
+    other.busy_timeout(Duration::from_secs(10)).unwrap();
+    let delete = "DELETE FROM processed_webhooks WHERE event_id = 'evt_7'; \
+        DELETE FROM payments WHERE event_id = 'evt_7'";
+    other.execute_batch(delete).unwrap();
+    let found = operate_on(folder.path(), &["reconcile", "--json"]).await;
+    assert_eq!(names(&found.json(), "unaccounted"), ["evt_7"]);
+    operate_on(folder.path(), &["reconcile", "--repair"])
+        .await
+        .fine();
+    wait_until("it is applied again", PATIENCE, async || {
+        books.payments().await.get("evt_7") == Some(&1)
+    })
+    .await;
+}
