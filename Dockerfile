@@ -22,7 +22,7 @@ COPY --from=build /programs/ /usr/local/bin/
 # A number and not a name, so that an orchestrator can see that it is not root.
 USER 10001:10001
 WORKDIR /tmp
-EXPOSE 8080 9081 9082
+EXPOSE 8080 9080 9081 9082
 # The programs finish what is in flight on SIGTERM.
 STOPSIGNAL SIGTERM
 CMD ["spillway", "--help"]

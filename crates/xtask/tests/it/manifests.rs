@@ -116,7 +116,7 @@ fn every_port_of_ours_is_a_default_of_ours() {
     let programs = source_of(&PROGRAMS);
     let compose = compose();
     let listening = words_after(&compose, "LISTEN: 0.0.0.0:");
-    assert_eq!(listening.len(), 3, "{listening:?}");
+    assert_eq!(listening.len(), 4, "{listening:?}");
     for port in &listening {
         assert!(
             programs.contains(&format!("127.0.0.1:{port}\"")),
@@ -150,6 +150,7 @@ fn every_server_named_in_a_url_is_a_service_with_a_health_check() {
     for (program, servers) in [
         ("ingest", &["rabbitmq"][..]),
         ("worker", &["rabbitmq", "redis", "postgres"]),
+        ("control", &["rabbitmq", "postgres"]),
     ] {
         let service = service(&compose, program);
         for server in servers {
