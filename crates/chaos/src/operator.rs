@@ -1,6 +1,7 @@
 //! An operator at the keyboard: `spillway` commands, run to their end.
 
 use crate::system::Servers;
+use anyhow::Context as _;
 use std::path::Path;
 use std::time::Duration;
 use testkit::Program;
@@ -53,11 +54,16 @@ impl Said {
     }
 
     /// The JSON object in it.
+    pub fn object(&self) -> anyhow::Result<serde_json::Value> {
+        let text = &self.text;
+        let ends = text.find('{').zip(text.rfind('}'));
+        let (from, to) = ends.with_context(|| format!("no object in {text}"))?;
+        serde_json::from_str(&text[from..=to]).with_context(|| text.clone())
+    }
+
+    /// The same where it has to be there.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
-        let text = &self.text;
-        let object = text.find('{').zip(text.rfind('}'));
-        let (from, to) = object.unwrap_or_else(|| panic!("no object in {text}"));
-        serde_json::from_str(&text[from..=to]).unwrap_or_else(|why| panic!("{why}: {text}"))
+        self.object().unwrap()
     }
 }

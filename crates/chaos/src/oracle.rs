@@ -22,6 +22,8 @@ pub struct Findings {
     pub crooked: Vec<String>,
     /// Answers that are neither 200, 202 nor 503.
     pub surprising: Vec<String>,
+    /// Lost by one account and not by the other, of the oracle and `spillway reconcile`.
+    pub disagreed: Vec<String>,
     /// Not accepted, as far as the sender knows, and applied: allowed.
     pub recovered: usize,
 }
@@ -35,11 +37,13 @@ impl Findings {
             condemned,
             crooked,
             surprising,
+            disagreed,
             recovered: _,
         } = self;
-        [lost, double, unexpected, condemned, crooked, surprising]
-            .iter()
-            .all(|list| list.is_empty())
+        let lists = [
+            lost, double, unexpected, condemned, crooked, surprising, disagreed,
+        ];
+        lists.iter().all(|list| list.is_empty())
     }
 }
 
@@ -99,6 +103,19 @@ pub fn judge(account: &Account, holdings: &Holdings) -> Findings {
 }
 
 impl Findings {
+    /// What `spillway reconcile` names has to be what the sender misses, event for event. It may name more: the
+    /// journal took events that were never confirmed to anybody.
+    pub fn compare(&mut self, account: &Account, unaccounted: &[String]) {
+        let is_accepted = |id: &&String| {
+            let number = account.number(id);
+            number.is_some_and(|at| account.events[at].accepted)
+        };
+        let reconciled: BTreeSet<&String> = unaccounted.iter().filter(is_accepted).collect();
+        let lost: BTreeSet<&String> = self.lost.iter().collect();
+        let disagreed = reconciled.symmetric_difference(&lost);
+        self.disagreed = disagreed.map(|id| (*id).clone()).collect();
+    }
+
     fn count_what_is_there(&mut self, account: &Account, holdings: &Holdings) {
         for (id, times) in &holdings.payments {
             if *times > 1 {
@@ -164,6 +181,7 @@ impl fmt::Display for Findings {
             ("condemned", &self.condemned),
             ("crooked orders", &self.crooked),
             ("surprising answers", &self.surprising),
+            ("otherwise in reconcile", &self.disagreed),
         ];
         for (name, list) in lists {
             let some: Vec<_> = list.iter().take(SHOWN).map(String::as_str).collect();

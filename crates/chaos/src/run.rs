@@ -147,7 +147,11 @@ impl Run {
             account.events.iter().any(|event| event.accepted),
             "nothing was accepted, so nothing was tested"
         );
-        let findings = oracle::judge(&account, &Holdings::read(&books).await);
+        let mut findings = oracle::judge(&account, &Holdings::read(&books).await);
+        match self.site.reconcile().await {
+            Ok(unaccounted) => findings.compare(&account, &unaccounted),
+            Err(why) => self.interventions.push(format!("reconcile: {why:#}")),
+        }
         self.come_to_rest().await;
         let mut names = Vec::new();
         for member in &self.site.members {

@@ -28,6 +28,8 @@ pub struct Site {
     pub broker: Mutex<Broker>,
     pub redis: Mutex<Redis>,
     pub postgres: Mutex<Postgres>,
+    /// Where a program of the inside finds its servers.
+    inside: Servers,
     folder: TempDir,
 }
 
@@ -68,7 +70,7 @@ impl Site {
         let folder = tempfile::Builder::new()
             .prefix("chaos-")
             .tempdir_in(beside.parent().context("no folder")?)?;
-        let (members, doors) = members(&links, &folder);
+        let (members, doors, inside) = members(&links, &folder);
         let site = Self {
             members,
             doors,
@@ -77,6 +79,7 @@ impl Site {
             broker: Mutex::new(broker),
             redis: Mutex::new(redis),
             postgres: Mutex::new(postgres),
+            inside,
             folder,
         };
         site.open().await?;
@@ -107,6 +110,20 @@ impl Site {
         Books::Postgres(self.database.url().to_owned())
     }
 
+    /// The events that `spillway reconcile` cannot account for.
+    pub async fn reconcile(&self) -> Result<Vec<String>> {
+        let said = self
+            .inside
+            .operate(&["reconcile", "--since", "24h", "--json"])
+            .await;
+        let report: serde_json::Value = said.object()?;
+        let events = report["unaccounted"]
+            .as_array()
+            .context("no list of the unaccounted")?;
+        let name = |event: &serde_json::Value| event["event_id"].as_str().map(str::to_owned);
+        Ok(events.iter().filter_map(name).collect())
+    }
+
     /// A file of nobody's, on the disk that the spool is on.
     pub fn file(&self) -> Result<std::fs::File> {
         Ok(std::fs::File::create(self.folder.path().join("measured"))?)
@@ -117,7 +134,7 @@ impl Site {
     }
 }
 
-fn members(links: &Links, folder: &TempDir) -> (Vec<Mutex<Member>>, Vec<String>) {
+fn members(links: &Links, folder: &TempDir) -> (Vec<Mutex<Member>>, Vec<String>, Servers) {
     let door = Servers {
         broker: links.ingest_broker.url().to_owned(),
         ledger: links.worker_postgres.url().to_owned(),
@@ -150,7 +167,8 @@ fn members(links: &Links, folder: &TempDir) -> (Vec<Mutex<Member>>, Vec<String>)
         Some(free_port()),
     ));
     let doors = ports.map(|port| format!("http://127.0.0.1:{port}/webhook"));
-    (members.into_iter().map(Mutex::new).collect(), doors.into())
+    let members = members.into_iter().map(Mutex::new).collect();
+    (members, doors.into(), inside)
 }
 
 fn listening(
