@@ -1,5 +1,6 @@
 //! `spillway dlq`: the dead letters. Looks at them, sends their events back, puts them away, takes them out.
 
+mod change;
 mod confirm;
 mod discard;
 mod export;

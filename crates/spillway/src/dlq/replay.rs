@@ -1,9 +1,9 @@
 //! `spillway dlq replay`: published and confirmed first, marked then (I7). Killed in between, an event is in
 //! its queue and its letter still dead: replayed again it is a duplicate, and never applied twice.
 
-use super::confirm::{confirm, progress, who};
+use super::change::Change;
+use super::confirm::progress;
 use super::pages::Pages;
-use super::select::Selection;
 use crate::operator::{At, Desk, Errand};
 use crate::reconcile::unrouted;
 use crate::republish::Republisher;
@@ -11,7 +11,7 @@ use anyhow::bail;
 use broker::Topology;
 use clap::Args;
 use envelope::{Envelope, PipelineName, UnixMicros};
-use ledger::{Books, FullLetter, Ledger, LetterId, LetterState, Mark};
+use ledger::{Books, FullLetter, Ledger, LetterId, Mark};
 use resilience::Reason;
 use std::num::NonZeroU32;
 use std::time::SystemTime;
@@ -25,22 +25,10 @@ pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) at: At,
     #[command(flatten)]
-    selection: Selection,
-    /// Letters at most, newest first.
-    #[arg(long, value_name = "N")]
-    limit: Option<u64>,
+    change: Change,
     /// Events a second at most.
     #[arg(long, value_name = "N")]
     rate: Option<NonZeroU32>,
-    /// Says how many it would replay, and publishes nothing.
-    #[arg(long)]
-    dry_run: bool,
-    /// Does not ask.
-    #[arg(long)]
-    yes: bool,
-    /// Whose name goes into the letters' history; that of this account, where it is not given.
-    #[arg(long, value_name = "NAME")]
-    by: Option<String>,
     /// Lets events through that the replay guard has stopped (`replayed_signature`). Without it they are left
     /// where they are: they would only die again.
     #[arg(long)]
@@ -68,25 +56,18 @@ struct Outgoing {
 
 impl Errand for Arguments {
     async fn run<L: Ledger + Books>(self, desk: Desk<L>) -> anyhow::Result<()> {
-        let filter = self.selection.filter(Some(LetterState::Dead));
-        let total = desk.ledger.count_letters(&filter).await?;
-        let total = total.min(self.limit.unwrap_or(u64::MAX));
-        if self.dry_run || total == 0 {
-            println!("{total} letters would be replayed");
+        let Some(meant) = self.change.ask(&desk.ledger, "replay").await? else {
             return Ok(());
-        }
-        if !confirm(&format!("Replay {total} letters?"), self.yes)? {
-            return Ok(());
-        }
+        };
         let republisher = Republisher::new(&desk.broker().await?, self.rate, desk.stop.clone());
-        let (mut counts, bar) = (Counts::default(), progress(total));
-        let mut pages = Pages::new(&desk.ledger, filter, self.limit);
+        let (mut counts, bar) = (Counts::default(), progress(meant.total));
+        let mut pages = Pages::new(&desk.ledger, meant.filter.clone(), self.change.limit);
         while let Some(page) = pages.next().await? {
             let ids: Vec<_> = page.into_iter().map(|letter| letter.id).collect();
             for ids in ids.chunks(BATCH_MAX) {
                 let letters = desk.ledger.full_letters(ids).await?;
                 let outgoing = self.outgoing(letters, &desk.topology, &mut counts);
-                counts.replayed += self.send(&desk, &republisher, outgoing).await?;
+                counts.replayed += send(&desk, &republisher, outgoing, &meant.who).await?;
                 bar.inc(ids.len() as u64);
                 if desk.stop.is_cancelled() {
                     bar.finish_and_clear();
@@ -132,35 +113,34 @@ impl Arguments {
         }
         outgoing
     }
+}
 
-    /// How many were confirmed and marked.
-    async fn send<L: Books>(
-        &self,
-        desk: &Desk<L>,
-        republisher: &Republisher,
-        outgoing: Vec<Outgoing>,
-    ) -> anyhow::Result<u64> {
-        let (mut letters, mut batch) = (Vec::new(), Vec::new());
-        for Outgoing {
-            id,
-            replays,
-            copies,
-        } in outgoing
-        {
-            letters.push((id, replays, copies.len()));
-            batch.extend(copies);
-        }
-        let mut confirmed = republisher.publish(batch).await.into_iter();
-        let mut sent = Vec::with_capacity(letters.len());
-        for (id, replays, copies) in letters {
-            let of_it = confirmed.by_ref().take(copies);
-            let all = of_it.filter(|confirmed| *confirmed).count() == copies;
-            sent.extend(all.then_some((id, replays)));
-        }
-        let now = UnixMicros::from(SystemTime::now());
-        let who = who(self.by.as_deref());
-        Ok(desk.ledger.mark(&sent, Mark::Replayed, &who, now).await?)
+/// How many were confirmed and marked.
+async fn send<L: Books>(
+    desk: &Desk<L>,
+    republisher: &Republisher,
+    outgoing: Vec<Outgoing>,
+    who: &str,
+) -> anyhow::Result<u64> {
+    let (mut letters, mut batch) = (Vec::new(), Vec::new());
+    for Outgoing {
+        id,
+        replays,
+        copies,
+    } in outgoing
+    {
+        letters.push((id, replays, copies.len()));
+        batch.extend(copies);
     }
+    let mut confirmed = republisher.publish(batch).await.into_iter();
+    let mut sent = Vec::with_capacity(letters.len());
+    for (id, replays, copies) in letters {
+        let of_it = confirmed.by_ref().take(copies);
+        let all = of_it.filter(|confirmed| *confirmed).count() == copies;
+        sent.extend(all.then_some((id, replays)));
+    }
+    let now = UnixMicros::from(SystemTime::now());
+    Ok(desk.ledger.mark(&sent, Mark::Replayed, who, now).await?)
 }
 
 fn is_guarded(full: &FullLetter) -> bool {

@@ -33,7 +33,7 @@ async fn a_letter_is_replayed_and_if_it_dies_again_it_is_one_letter_with_a_histo
     let dry = operate_on(folder.path(), &["dlq", "replay", "--dry-run"])
         .await
         .fine();
-    assert!(dry.contains("1 letters would be replayed"), "{dry}");
+    assert!(dry.contains("1 letters to replay"), "{dry}");
     // Nobody is there to answer.
     operate_on(folder.path(), &["dlq", "replay"]).await.failed();
     let replay = [
