@@ -11,6 +11,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+/// The class of letters that still lie in their dead queue: what is in them is read when they are archived.
+const UNARCHIVED: &str = "unarchived";
+
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -98,6 +101,15 @@ impl Depths {
     }
 
     async fn look<B: Books>(&self, ledger: &B, broker: &Broker, observer: &Observer) {
+        if let Ok(counts) = ledger.dead_by_class().await {
+            self.letters.reset();
+            for count in counts {
+                let labels = [count.pipeline.as_str(), count.class.as_str()];
+                self.letters
+                    .with_label_values(&labels)
+                    .set(signed(count.letters));
+            }
+        }
         let fleet = observer.fleet();
         for name in self
             .topology
@@ -121,15 +133,6 @@ impl Depths {
         if let Ok(looks) = broker.look(&[QueueName::unrouted()]).await {
             self.unrouted.set(looks.iter().map(waiting).sum());
         }
-        if let Ok(counts) = ledger.dead_by_class().await {
-            self.letters.reset();
-            for count in counts {
-                let labels = [count.pipeline.as_str(), count.class.as_str()];
-                self.letters
-                    .with_label_values(&labels)
-                    .set(signed(count.letters));
-            }
-        }
     }
 
     async fn queues_of(
@@ -144,6 +147,10 @@ impl Depths {
         for (queue, look) in queues.iter().zip(&looks) {
             self.set(queue.as_str(), "ready", look.ready);
         }
+        // In the safe place, where nobody but this sees them yet.
+        let unarchived = looks.get(1).map_or(0, waiting);
+        let labels = [name.as_str(), UNARCHIVED];
+        self.letters.with_label_values(&labels).set(unarchived);
         let delayed = looks
             .iter()
             .map(|look| look.delayed.unwrap_or(0))
