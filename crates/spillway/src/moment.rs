@@ -10,8 +10,9 @@ pub(crate) fn parse(text: &str) -> Result<UnixMicros, String> {
 
 fn parse_at(text: &str, now: SystemTime) -> Result<UnixMicros, String> {
     if let Ok(ago) = humantime::parse_duration(text) {
-        let then = now.checked_sub(ago);
-        return Ok(then.unwrap_or(SystemTime::UNIX_EPOCH).into());
+        // Before 1970 there were no webhooks.
+        let then = now.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH);
+        return Ok(then.max(SystemTime::UNIX_EPOCH).into());
     }
     humantime::parse_rfc3339_weak(text)
         .map(UnixMicros::from)
