@@ -73,6 +73,11 @@ async fn heals_by_itself(break_it: impl AsyncFnOnce(&Wired)) -> Wired {
     let wired = Wired::new().await;
     let flow = wired.flow("before");
     flow.go_on(MORE).await;
+    // A worker is ready before it consumes, and what it does not have cannot break.
+    wait_until("the worker consumes", PATIENCE, async || {
+        wired.endings("applied").await > 0.0
+    })
+    .await;
     let before = [Usage::of(&wired.ingest), Usage::of(&wired.worker)];
     break_it(&wired).await;
     let mut answers = flow.stop().await;

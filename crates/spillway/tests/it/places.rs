@@ -44,9 +44,10 @@ async fn a_door_dies_at(place: &str) {
 async fn a_worker_dies_at(place: &str) {
     let corner = Corner::new().await;
     let ingest = corner.servers.ingest().await;
-    let flow = Flow::start("flow", vec![ingest.url.clone()], SENDERS);
     let dying = the_sixth_time(place);
+    // Ready before there is anything to die of.
     let mut first = corner.servers.worker_with("FAILPOINTS", &dying).await;
+    let flow = Flow::start("flow", vec![ingest.url.clone()], SENDERS);
     dies(&mut first).await;
     let _second = corner.servers.worker().await;
     flow.go_on(MORE).await;
