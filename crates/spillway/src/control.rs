@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// The configuration file (TOML).
     #[arg(long, env = "SPILLWAY_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Health and metrics; overrides [control] listen. Port 0 takes any free one.
+    /// Health and metrics; overrides `control.listen`. Port 0 takes any free one.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// Validates the configuration and exits.
