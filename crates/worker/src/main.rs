@@ -168,6 +168,8 @@ impl Program {
         }
         health.set_ready(!stop.is_cancelled());
         tokio::select! {
+            // Asked first: a worker with nothing in hand has ended by the time we look, and as it was told to.
+            biased;
             () = stop.cancelled() => {}
             // It ends early only by a defect. Without it events would pile up in silence: whoever started
             // us starts us again, and the events are all still there.

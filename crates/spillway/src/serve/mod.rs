@@ -190,6 +190,8 @@ impl Server {
         health.set_ready(!stop.is_cancelled());
         banner.print();
         tokio::select! {
+            // Asked first: what was told to stop has not ended by itself.
+            biased;
             () = stop.cancelled() => {}
             // A worker ends early only by a defect. Without it events would pile up in silence: whoever
             // started us starts us again, and the events are all still there.
