@@ -119,7 +119,7 @@ async fn a_stop_during_an_alarm_takes_no_longer_than_its_deadline() {
     let mut worker = servers.worker().await;
     wait_until("a dead letter cannot be moved", PATIENCE, async || {
         let output = worker.running.output();
-        output.contains("blocks publishers")
+        output.contains("cannot move an event")
     })
     .await;
     let flow = Flow::start("during", vec![ingest.url.clone()], 4);
