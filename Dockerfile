@@ -8,6 +8,7 @@ FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY crates crates
+COPY loadtest loadtest
 # The caches keep downloads and compiled dependencies from one build to the next. They are not
 # part of the image, so the programs are copied out within the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

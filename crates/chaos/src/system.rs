@@ -13,7 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Node {
     pub running: Running,
     program: Program,
-    admin: String,
+    /// Its health and metrics, `http://…`.
+    pub admin: String,
     /// Where its webhooks arrive, where they do.
     pub url: String,
 }

@@ -9,6 +9,7 @@ mod applied_between;
 mod condition;
 mod forensics;
 mod letter;
+mod order;
 mod resent;
 
 pub use account::{Account, AppliedRow, LetterStanding};
@@ -20,6 +21,7 @@ pub use letter::{
     DeadCount, Entry, FullLetter, Happening, Letter, LetterCursor, LetterFilter, LetterId,
     LetterState, Mark, Swept,
 };
+pub use order::OrderTotals;
 pub use resent::{Resent, ResentEvent};
 
 use envelope::{Key, PipelineName, UnixMicros};
@@ -143,6 +145,13 @@ pub trait Books: Clone + Send + Sync + 'static {
         &self,
         events: &[EventName],
     ) -> impl Future<Output = Result<Vec<Vec<PaymentRow>>, Fault>> + Send;
+
+    /// Orders with what was folded into them, by id, after the one given.
+    fn order_totals(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Vec<OrderTotals>, Fault>> + Send;
 
     /// Who applied each of these events, and when, in the order of `keys`.
     fn traces(

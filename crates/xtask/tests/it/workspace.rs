@@ -32,7 +32,9 @@ pub fn source_of(crates: &[&str]) -> String {
 /// The Rust source of every crate, its tests included, all files in one string.
 pub fn tests() -> String {
     let mut source = String::new();
-    collect(&root().join("crates"), &mut source);
+    for folder in ["crates", "loadtest"] {
+        collect(&root().join(folder), &mut source);
+    }
     source
 }
 

@@ -5,6 +5,7 @@ mod applied;
 mod forget;
 mod letters;
 mod mark;
+mod orders;
 mod payments;
 mod read;
 
@@ -12,7 +13,7 @@ use super::{PostgresLedger, fault};
 use crate::books::{
     Account, AppliedCursor, AppliedEvent, Books, DeadCount, EventName, FullLetter, Happening, Kind,
     Letter, LetterCursor, LetterFilter, LetterId, MOST_AT_ONCE, MOST_BODIES_AT_ONCE, Mark,
-    PaidEvent, PaymentRow, SweepPage, Swept, Trace, Window,
+    OrderTotals, PaidEvent, PaymentRow, SweepPage, Swept, Trace, Window,
 };
 use envelope::{Key, UnixMicros};
 use resilience::Fault;
@@ -129,6 +130,14 @@ impl Books for PostgresLedger {
             payments.extend(payments::of(self, events).await?);
         }
         Ok(payments)
+    }
+
+    async fn order_totals(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<OrderTotals>, Fault> {
+        orders::totals(self, after, limit).await
     }
 
     async fn traces(&self, keys: &[Key]) -> Result<Vec<Option<Trace>>, Fault> {

@@ -6,6 +6,7 @@ mod applied;
 mod forget;
 mod letters;
 mod mark;
+mod orders;
 mod payments;
 mod read;
 
@@ -14,7 +15,7 @@ use super::{SqliteLedger, blocking, fault};
 use crate::books::{
     Account, AppliedCursor, AppliedEvent, Books, DeadCount, EventName, FullLetter, Happening, Kind,
     Letter, LetterCursor, LetterFilter, LetterId, MOST_AT_ONCE, MOST_BODIES_AT_ONCE, Mark,
-    PaidEvent, PaymentRow, SweepPage, Swept, Trace, Window,
+    OrderTotals, PaidEvent, PaymentRow, SweepPage, Swept, Trace, Window,
 };
 use envelope::{Key, UnixMicros};
 use resilience::Fault;
@@ -146,6 +147,15 @@ impl Books for SqliteLedger {
 
     async fn payments_of(&self, events: &[EventName]) -> Result<Vec<Vec<PaymentRow>>, Fault> {
         self.ask_each(events, payments::of).await
+    }
+
+    async fn order_totals(
+        &self,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<OrderTotals>, Fault> {
+        self.ask(|reader| orders::totals(reader, after, limit))
+            .await
     }
 
     async fn traces(&self, keys: &[Key]) -> Result<Vec<Option<Trace>>, Fault> {
