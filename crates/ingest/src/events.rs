@@ -157,17 +157,17 @@ impl Events {
             .observe(took.as_secs_f64());
     }
 
-    /// A signature was right. The skew's median says whether a clock is wrong, and whose it may be.
+    /// A signature was right. Where it covers a timestamp, the skew's median says whether a clock is wrong, and whose it may be.
     pub(crate) fn verified(
         &self,
         source: &SourceName,
         verified: &Verified,
         received_at: UnixMicros,
     ) {
-        let skew = received_at
-            .seconds()
-            .0
-            .saturating_sub(verified.signed_at().0);
+        let Some(signed_at) = verified.signed_at() else {
+            return;
+        };
+        let skew = received_at.seconds().0.saturating_sub(signed_at.0);
         self.skew_seconds
             .with_label_values(&[source.as_str()])
             .observe(skew as f64);

@@ -1,7 +1,7 @@
 //! The door: verifies a webhook, publishes it with a confirm, answers.
 //!
-//! Only this crate speaks HTTP to senders. It keeps nothing between requests, the optional spool aside, never
-//! parses a body, and links neither the ledger nor Redis (I5). Start with `receive.rs`: one request on one
+//! Only this crate speaks HTTP to senders. It keeps nothing between requests, the optional spool aside, reads
+//! of a body at most the event id (schemes that have it nowhere else), and links neither the ledger nor Redis (I5). Start with `receive.rs`: one request on one
 //! screen.
 
 mod backlog;

@@ -13,7 +13,7 @@ use envelope::{EventId, SourceName, UnixMicros};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Uri};
 use ops::config::{IngestConfig, Sources};
-use signing::SigningKey;
+use signing::Verifier;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Everything a request needs. Shared by all of them and changed by none.
@@ -42,7 +42,7 @@ impl Door {
         let request_id = reply::request_id(request.headers());
         let source = self.source(request.uri());
         let taken = match source {
-            Some((source, keys)) => self.take(source, keys, request).await,
+            Some((source, verifier)) => self.take(source, verifier, request).await,
             None => Err(Refused::UnknownSource),
         };
         let source = source.map(|(source, _)| source);
@@ -58,7 +58,7 @@ impl Door {
     async fn take(
         &self,
         source: &SourceName,
-        keys: &[SigningKey],
+        verifier: &Verifier,
         request: Request<Incoming>,
     ) -> Result<(EventId, Stored), Refused> {
         if request.method() != Method::POST {
@@ -81,7 +81,7 @@ impl Door {
                 .iter()
                 .map(|value| value.as_bytes())
         };
-        let verified = signing::verify(keys, header, &bytes, received_at.seconds())?;
+        let verified = signing::verify(verifier, header, &bytes, received_at.seconds())?;
         self.events.verified(source, &verified, received_at);
 
         let received = Received {
@@ -97,13 +97,12 @@ impl Door {
     }
 
     /// `/webhooks/{source}`, or `/webhook` for the source `default`.
-    fn source(&self, uri: &Uri) -> Option<(&SourceName, &[SigningKey])> {
+    fn source(&self, uri: &Uri) -> Option<(&SourceName, &Verifier)> {
         let name = match uri.path() {
             "/webhook" => "default",
             path => path.strip_prefix("/webhooks/")?,
         };
-        let (source, keys) = self.sources.get_key_value(&name.parse().ok()?)?;
-        Some((source, keys))
+        self.sources.get_key_value(&name.parse().ok()?)
     }
 
     /// How long a stop waits for requests in flight.

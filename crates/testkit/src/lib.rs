@@ -11,6 +11,7 @@
 //! [`rabbitmq`], [`redis`] and [`postgres`].
 
 mod leash;
+pub mod peers;
 mod ports;
 mod process;
 mod program;

@@ -25,7 +25,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
-    /// Check everything: servers, format, clippy, build, tests, docs, manifests
+    /// Check everything: servers, format, clippy, build, peers, tests, docs, manifests
     ///
     /// Starts a private RabbitMQ, Redis and Postgres on free loopback ports for the run and ends
     /// them afterwards; installs them first where they are missing (Debian or Ubuntu, as root).

@@ -31,6 +31,8 @@ fn all(plan: &Plan, report: &mut Report) -> Result<()> {
     report.step("clippy", || cargo(&CLIPPY))?;
     // End-to-end tests run the programs; building a test does not build another crate's binary.
     report.step("build", build)?;
+    // Fetched before the tests: none of them has the time for it.
+    report.step("peers", peers)?;
     report.step("tests", || tests(plan))?;
     report.step("docs", docs)?;
     report.step("manifests", manifests::check)
@@ -71,6 +73,21 @@ fn tests(plan: &Plan) -> Result<Ending> {
     // The one thing nextest does not run.
     let every = &["test", "--doc", "--workspace", FEATURES, ARMED];
     finish(servers.name_in(cargo_command(every)))
+}
+
+/// The vendors' libraries that `signing` is tested against.
+fn peers() -> Result<Ending> {
+    let missing: Vec<&str> = [
+        (testkit::peers::python().is_none()).then_some(testkit::peers::WITHOUT_PYTHON),
+        (testkit::peers::node().is_none()).then_some(testkit::peers::WITHOUT_NODE),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if missing.is_empty() {
+        return Ok(Ending::Passed);
+    }
+    Ok(Ending::Skipped(missing.join("; ")))
 }
 
 fn has_nextest() -> bool {

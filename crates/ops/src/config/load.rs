@@ -97,10 +97,7 @@ fn check(config: &Config) -> Vec<Problem> {
     problems.extend(check_spool(config));
     problems.extend(check_retention(config));
     for (name, source) in &config.sources {
-        if source.secrets.is_empty() {
-            let rule = "must name at least one secret, such as [\"env:STRIPE_SECRET\"]";
-            problems.push(Problem::new(format!("sources.{name}.secrets"), rule));
-        }
+        problems.extend(source.check(name));
     }
     for (name, pipeline) in &config.pipelines {
         let invalid = |source: &&String| {

@@ -3,6 +3,7 @@
 //! Every bound is here with its reason (I8). Secrets are references, never values: `env:NAME` or
 //! `file:PATH`.
 
+mod hmac;
 mod load;
 mod secrets;
 mod topology;
@@ -10,12 +11,14 @@ mod topology;
 use confique::Config as Confique;
 use envelope::{PipelineName, SourceName};
 use serde::Deserialize;
+use signing::SchemeName;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use hmac::{HmacConfig, HmacEncoding};
 pub use load::{ConfigError, Problem, load};
 pub use secrets::{SecretRef, Sources, WEBHOOK_SECRET, read_sources};
 pub use topology::topology;
@@ -259,11 +262,19 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceConfig {
-    /// How it signs.
-    #[serde(default)]
+    /// How it signs: `spillway`, `standard-webhooks`, `svix`, `stripe`, `github`, `shopify`, `slack`, `hmac` as
+    /// `[sources.NAME.hmac]` says, or `none`.
+    #[serde(default, deserialize_with = "scheme")]
     pub scheme: SchemeName,
     /// What it signs with; any of them verifies, so that a secret can be rotated.
+    #[serde(default)]
     pub secrets: Vec<SecretRef>,
+    /// Has to be true for `scheme = "none"`: whoever reaches the port is believed.
+    #[serde(default)]
+    pub insecure: bool,
+    /// The scheme `hmac`.
+    #[serde(default)]
+    pub hmac: Option<HmacConfig>,
     /// What becomes of signed bytes that come again under another event id.
     #[serde(default)]
     pub replay_guard: ReplayGuard,
@@ -278,6 +289,8 @@ impl SourceConfig {
         Self {
             scheme: SchemeName::default(),
             secrets,
+            insecure: false,
+            hmac: None,
             replay_guard: ReplayGuard::default(),
             resend_horizon: resend_horizon(),
         }
@@ -305,13 +318,9 @@ pub enum ReplayGuard {
     Off,
 }
 
-/// The signature schemes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SchemeName {
-    /// `X-Event-Id`, `X-Timestamp`, `X-Signature: sha256=…`.
-    #[default]
-    Spillway,
+fn scheme<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SchemeName, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    name.parse().map_err(serde::de::Error::custom)
 }
 
 /// `[pipelines.NAME]`

@@ -1,9 +1,9 @@
 //! Secrets by reference.
 
-use super::{Config, ConfigError, Problem, SchemeName, SourceConfig};
+use super::{Config, ConfigError, Problem, SourceConfig};
 use envelope::SourceName;
 use serde::Deserialize;
-use signing::{Secret, SigningKey};
+use signing::{Scheme, SchemeName, Secret, Verifier};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -12,8 +12,8 @@ use std::str::FromStr;
 /// The variable that configures the source named `default`.
 pub const WEBHOOK_SECRET: &str = "WEBHOOK_SECRET";
 
-/// The keys of every source, ready to verify with.
-pub type Sources = BTreeMap<SourceName, Vec<SigningKey>>;
+/// Every source, ready to verify with.
+pub type Sources = BTreeMap<SourceName, Verifier>;
 
 /// Where a secret lies: `env:NAME` or `file:PATH`. Never the secret itself.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -75,22 +75,25 @@ impl SecretRef {
 ///
 /// # Errors
 /// A secret that cannot be read or is too short, two sources with one secret (a request to one could be
-/// replayed to the other), and no secret at all: without one there is nobody to let in.
+/// replayed to the other), and no source at all: without one there is nobody to let in.
 pub fn read_sources(config: &Config) -> Result<Sources, ConfigError> {
     let mut named: BTreeMap<&SourceName, Vec<Secret>> = BTreeMap::new();
-    let mut problems = Vec::new();
+    let (mut sources, mut problems) = (Sources::new(), Vec::new());
     let with_default = with_default_source(config);
     for (name, source) in &with_default {
-        let SchemeName::Spillway = source.scheme;
-        for reference in &source.secrets {
-            match reference.read() {
-                Ok(secret) => named.entry(name).or_default().push(secret),
-                Err(why) => problems.push(Problem::new(
-                    format!("sources.{name}.secrets"),
-                    format!("{reference}: {why}"),
-                )),
+        let (scheme, secrets) = match source.read(name) {
+            Ok(read) => read,
+            Err(theirs) => {
+                problems.extend(theirs);
+                continue;
             }
+        };
+        let keys: Result<_, _> = secrets.iter().map(|secret| scheme.key(secret)).collect();
+        match keys {
+            Ok(keys) => drop(sources.insert(name.clone(), Verifier::new(scheme, keys))),
+            Err(why) => problems.push(Problem::new(secrets_of(name), why.to_string())),
         }
+        named.insert(name, secrets);
     }
     problems.extend(shared_secrets(&named));
     if with_default.is_empty() {
@@ -99,14 +102,89 @@ pub fn read_sources(config: &Config) -> Result<Sources, ConfigError> {
         );
         problems.push(Problem::new("sources", rule));
     }
-    if !problems.is_empty() {
-        return Err(ConfigError(problems));
+    if problems.is_empty() {
+        Ok(sources)
+    } else {
+        Err(ConfigError(problems))
     }
-    let keys = |secrets: Vec<Secret>| secrets.iter().map(SigningKey::new).collect();
-    Ok(named
-        .into_iter()
-        .map(|(name, secrets)| (name.clone(), keys(secrets)))
-        .collect())
+}
+
+fn secrets_of(name: &SourceName) -> String {
+    format!("sources.{name}.secrets")
+}
+
+impl SourceConfig {
+    /// How the source signs.
+    ///
+    /// # Errors
+    /// What is wrong with the description of an `hmac`.
+    pub fn scheme(&self, name: &SourceName) -> Result<Scheme, Vec<Problem>> {
+        if let Some(scheme) = self.scheme.scheme() {
+            return Ok(scheme);
+        }
+        let Some(hmac) = &self.hmac else {
+            let rule = "must describe the signature of scheme = \"hmac\": signature_header = \"X-Signature\"";
+            return Err(vec![Problem::new(format!("sources.{name}.hmac"), rule)]);
+        };
+        let named = |(key, rule)| Problem::new(format!("sources.{name}.hmac.{key}"), rule);
+        hmac.settings()
+            .scheme()
+            .map_err(|problems| problems.into_iter().map(named).collect())
+    }
+
+    /// What can be wrong with a source apart from its secrets' contents.
+    pub(super) fn check(&self, name: &SourceName) -> Vec<Problem> {
+        let mut problems = self.scheme(name).err().unwrap_or_default();
+        let mut problem = |key: &str, rule: &str| {
+            problems.push(Problem::new(format!("sources.{name}.{key}"), rule));
+        };
+        let is_signed = self.scheme != SchemeName::None;
+        if is_signed && self.secrets.is_empty() {
+            problem(
+                "secrets",
+                "must name at least one secret, such as [\"env:STRIPE_SECRET\"]",
+            );
+        }
+        if !is_signed && !self.insecure {
+            let rule = "must be true for scheme = \"none\": whoever reaches the port is believed";
+            problem("insecure", rule);
+        }
+        if !is_signed && !self.secrets.is_empty() {
+            problem(
+                "secrets",
+                "must be empty for scheme = \"none\", which checks none",
+            );
+        }
+        if is_signed && self.insecure {
+            problem("insecure", "is for scheme = \"none\" only");
+        }
+        if self.hmac.is_some() && self.scheme != SchemeName::Hmac {
+            problem("hmac", "is for scheme = \"hmac\" only");
+        }
+        problems
+    }
+
+    fn read(&self, name: &SourceName) -> Result<(Scheme, Vec<Secret>), Vec<Problem>> {
+        let mut problems = self.check(name);
+        let mut secrets = Vec::new();
+        for reference in &self.secrets {
+            match reference.read() {
+                Ok(secret) => secrets.push(secret),
+                Err(why) => {
+                    problems.push(Problem::new(
+                        secrets_of(name),
+                        format!("{reference}: {why}"),
+                    ));
+                }
+            }
+        }
+        let scheme = self.scheme(name)?;
+        if problems.is_empty() {
+            Ok((scheme, secrets))
+        } else {
+            Err(problems)
+        }
+    }
 }
 
 fn with_default_source(config: &Config) -> BTreeMap<SourceName, SourceConfig> {

@@ -1,12 +1,19 @@
-//! The default scheme: `X-Signature: sha256=<hex>` with HMAC-SHA256 over `timestamp` + `.` + raw body.
+//! `spillway`, the default: `X-Signature: sha256=<hex>` with HMAC-SHA256 over `timestamp` + `.` + raw body.
 //!
-//! The event id is in `X-Event-Id` and is *not* signed, so whoever captures one request could send it again
-//! under a new id within the tolerance: the replay guard finds that by the digest of what was signed,
-//! unless the body carries the id itself. Hexadecimal digits may be of either case (RFC 4648 §8).
+//! | | where | signed |
+//! |---|---|---|
+//! | event id | `X-Event-Id` | no |
+//! | type | the body | yes |
+//! | timestamp | `X-Timestamp`, unix seconds | yes |
+//!
+//! *Replay guard*: yes. Whoever captures one request could send it again under a new id within the tolerance;
+//! the worker finds that by the digest of what was signed, unless the body carries the id itself. Hexadecimal
+//! digits may be of either case (RFC 4648 §8), so the digest is over what the MAC covers and not over the header.
+//!
+//! *Timeout and re-sends*: the sender's own; we answer within 800 ms.
 
 use crate::SigningKey;
-use envelope::{SignatureDigest, UnixSeconds};
-use hmac::Mac;
+use crate::rules::{Encoding, Form, IdFrom, Part, Rules, SecretForm, Signature, TimestampFrom};
 
 /// The sender's name for the event, 1–255 visible ASCII characters.
 pub const EVENT_ID: &str = "x-event-id";
@@ -15,50 +22,23 @@ pub const TIMESTAMP: &str = "x-timestamp";
 /// `sha256=` and 64 hexadecimal digits.
 pub const SIGNATURE: &str = "x-signature";
 
-/// No header of this scheme is longer: the event id's 255 bytes are the most.
-pub(crate) const HEADER_MAX_BYTES: usize = 255;
+pub(super) static RULES: Rules = Rules {
+    signature: Some(Signature {
+        header: SIGNATURE,
+        form: Form::One {
+            prefix: "sha256=",
+            encoding: Encoding::Hex,
+        },
+    }),
+    id: IdFrom::Header(EVENT_ID),
+    timestamp: Some(TimestampFrom::Header(TIMESTAMP)),
+    covered: &[Part::Timestamp, Part::Literal("."), Part::Body],
+    tolerance: crate::TOLERANCE,
+    secret: SecretForm::Text,
+};
 
-const PREFIX: &[u8] = b"sha256=";
-
-/// The value of `X-Signature` for a body.
+/// The value of `X-Signature` for a body, with a timestamp written however the sender likes.
 pub fn sign(key: &SigningKey, timestamp: &[u8], body: &[u8]) -> String {
-    let mac = key.mac(&covered(timestamp, body)).finalize().into_bytes();
-    format!("sha256={}", hex::encode(mac))
-}
-
-/// Strict: `parse` alone would take a sign, and twenty digits overflow into somebody's past.
-pub(crate) fn timestamp(value: &[u8]) -> Option<UnixSeconds> {
-    let digits = (1..=12).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
-    let text = std::str::from_utf8(value).ok().filter(|_| digits)?;
-    text.parse().ok().map(UnixSeconds)
-}
-
-/// Whether any key made this signature; constant-time in the comparison.
-pub(crate) fn matches(
-    keys: &[SigningKey],
-    timestamp: &[u8],
-    body: &[u8],
-    signature: &[u8],
-) -> bool {
-    let mut expected = [0; 32];
-    let Some(digits) = signature.strip_prefix(PREFIX) else {
-        return false;
-    };
-    if hex::decode_to_slice(digits, &mut expected).is_err() {
-        return false;
-    }
-    keys.iter().any(|key| {
-        key.mac(&covered(timestamp, body))
-            .verify_slice(&expected)
-            .is_ok()
-    })
-}
-
-/// Over what the MAC covers, not over the header, which has many spellings of one signature.
-pub(crate) fn digest(timestamp: &[u8], body: &[u8]) -> SignatureDigest {
-    SignatureDigest::of(&covered(timestamp, body))
-}
-
-fn covered<'a>(timestamp: &'a [u8], body: &'a [u8]) -> [&'a [u8]; 3] {
-    [timestamp, b".", body]
+    let mac = key.mac_bytes([timestamp, b".", body]);
+    format!("sha256={}", Encoding::Hex.text(&mac))
 }

@@ -1,19 +1,21 @@
 //! Signs one event and sends it.
 
-use envelope::EventId;
+use envelope::{EventId, UnixSeconds};
 use reqwest::StatusCode;
 use reqwest::header::CONTENT_TYPE;
-use signing::{SigningKey, schemes::spillway};
+use signing::{Scheme, SigningKey, ToSign};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Ingest answers within a second; this is for a network that does not.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sends to one URL with one key.
+/// Sends to one URL as one source.
 pub(super) struct Sender {
     client: reqwest::Client,
     url: String,
-    key: SigningKey,
+    scheme: Scheme,
+    /// Nothing where the scheme signs nothing.
+    key: Option<SigningKey>,
 }
 
 /// How one event was answered.
@@ -23,11 +25,12 @@ pub(super) struct Sent {
 }
 
 impl Sender {
-    pub(super) fn new(url: &str, key: SigningKey) -> anyhow::Result<Self> {
+    pub(super) fn new(url: &str, scheme: Scheme, key: Option<SigningKey>) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).build()?;
         Ok(Self {
             client,
             url: url.to_owned(),
+            scheme,
             key,
         })
     }
@@ -37,17 +40,17 @@ impl Sender {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
-            .as_secs()
-            .to_string();
-        let signature = spillway::sign(&self.key, now.as_bytes(), &body);
-        let request = self
-            .client
-            .post(&self.url)
-            .header(spillway::EVENT_ID, id.as_str())
-            .header(spillway::TIMESTAMP, now)
-            .header(spillway::SIGNATURE, signature)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body);
+            .as_secs();
+        let to_sign = ToSign {
+            id: id.as_str(),
+            timestamp: UnixSeconds(now.cast_signed()),
+            body: &body,
+        };
+        let mut request = self.client.post(&self.url);
+        for (name, value) in self.scheme.sign(self.key.as_ref(), &to_sign) {
+            request = request.header(name, value);
+        }
+        let request = request.header(CONTENT_TYPE, "application/json").body(body);
         Sent {
             answer: answer(request).await,
             took: started.elapsed(),

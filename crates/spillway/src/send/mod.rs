@@ -12,9 +12,9 @@ use clap::Args;
 use deliver::Sender;
 use envelope::{EventId, SourceName};
 use futures_util::{StreamExt, stream};
-use ops::config::{self, Config, SecretRef};
+use ops::config::{self, Config, ConfigError, SecretRef};
 use report::Report;
-use signing::{Secret, SigningKey};
+use signing::{Scheme, SchemeName, Secret};
 use std::path::PathBuf;
 use std::time::Duration;
 use watch::Ledgers;
@@ -44,6 +44,9 @@ pub(crate) struct Arguments {
         value_name = "URL"
     )]
     url: String,
+    /// How to sign; default: as the source is configured, else as `spillway`.
+    #[arg(long, value_name = "SCHEME")]
+    scheme: Option<SchemeName>,
     /// What to sign with: env:NAME or file:PATH. Default: WEBHOOK_SECRET, else the secret of `serve`.
     #[arg(long, value_name = "REFERENCE")]
     secret: Option<SecretRef>,
@@ -63,8 +66,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = config::load(arguments.config.as_deref())?;
     let data_dir = DataDir::new(&arguments.data_dir);
     let source = source_of(&arguments.url)?;
-    let key = SigningKey::new(&secret(&arguments, &config, &source, &data_dir)?);
-    let sender = Sender::new(&arguments.url, key)?;
+    let scheme = scheme(&arguments, &config, &source)?;
+    let key = match scheme.is_signed() {
+        true => Some(scheme.key(&secret(&arguments, &config, &source, &data_dir)?)?),
+        false => None,
+    };
+    let sender = Sender::new(&arguments.url, scheme, key)?;
     let ledgers = Ledgers::find(&config, &data_dir, source).await?;
     let template = Template::read(arguments.data.as_deref(), arguments.file.as_deref())?;
     let first_id = first_id(arguments.event_id.as_deref(), &template, arguments.count)?;
@@ -72,7 +79,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut report = Report::new(arguments.count, ledgers.is_some());
     let one = async |number| {
         let id = numbered(&first_id, number, arguments.count)?;
-        let sent = sender.send(&id, template.body_for(&id)).await;
+        let body = template.body_for(&id);
+        // As the receiver will read it: some schemes have the id in the body.
+        let id = scheme.known_as(&id, &body);
+        let sent = sender.send(&id, body).await;
         let fate = match (&ledgers, sent.was_accepted()) {
             (Some(ledgers), true) => Some(ledgers.watch(&id, arguments.timeout).await?),
             (Some(_) | None, _) => None,
@@ -101,6 +111,22 @@ fn source_of(url: &str) -> anyhow::Result<SourceName> {
             name.with_context(|| format!("{url} does not end in /webhook or /webhooks/SOURCE"))
         }
         (scheme, _) => bail!("cannot send over {scheme}: this version speaks http only"),
+    }
+}
+
+fn scheme(arguments: &Arguments, config: &Config, source: &SourceName) -> anyhow::Result<Scheme> {
+    let configured = config.sources.get(source);
+    let named = arguments.scheme.and_then(SchemeName::scheme);
+    match (named, configured) {
+        (Some(scheme), _) => Ok(scheme),
+        (None, Some(source_config)) => source_config
+            .scheme(source)
+            .map_err(|problems| ConfigError(problems).into()),
+        (None, None) => arguments
+            .scheme
+            .unwrap_or_default()
+            .scheme()
+            .context("the scheme hmac needs a --config that describes it"),
     }
 }
 

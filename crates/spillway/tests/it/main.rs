@@ -27,6 +27,7 @@ mod reconcile;
 mod replays;
 mod restarts;
 mod retries;
+mod schemes;
 mod serve;
 mod skew;
 mod spool;
