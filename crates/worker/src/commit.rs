@@ -96,6 +96,9 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
+        if !self.gate.wait_while_open(|| self.ledger.ping(), stop).await {
+            return Err(Fault::ours("the ledger was not asked: the worker stops"));
+        }
         let mut contentions = 0;
         loop {
             let fault = match self.ledger.commit(&self.handler, batch).await {

@@ -43,8 +43,25 @@ impl Gate {
         }
     }
 
-    pub(crate) fn state(&self) -> BreakerState {
+    fn state(&self) -> BreakerState {
         *self.state.borrow()
+    }
+
+    /// Whether nobody may ask but a probe.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state() == BreakerState::Open
+    }
+
+    /// Waits while it is open: whoever asked just before may have opened it. False when stopping comes first.
+    pub(crate) async fn wait_while_open<F>(
+        &self,
+        probe: impl Fn() -> F,
+        stop: &CancellationToken,
+    ) -> bool
+    where
+        F: Future<Output = Result<(), Fault>>,
+    {
+        !self.is_open() || self.pass(probe, stop).await
     }
 
     /// Where the breaker stands, from now on.

@@ -10,7 +10,6 @@ use broker::{Consumer, Delivery, Publisher};
 use envelope::{PipelineName, UnixMicros};
 use ledger::{Handler, Ledger, Recall};
 use ops::config::WorkerConfig;
-use resilience::BreakerState;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -140,9 +139,13 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
     /// the ledger was away for long: what was in hand has gone back to the broker by then.
     pub async fn run(self, consume: impl Fn() -> Consumer + Send, stop: CancellationToken) {
         info!(worker = self.name, pipeline = %self.pipeline, "working on pipeline {}", self.pipeline);
+        let mut ramp = Ramp::full(self.bounds.batch_max);
         while self.gate.pass(|| self.ledger.ping(), &stop).await {
-            match self.work_through(consume(), &stop).await {
-                Ended::LedgerAway => info!("not consuming while the ledger is away"),
+            match self.work_through(consume(), ramp, &stop).await {
+                Ended::LedgerAway => {
+                    info!("not consuming while the ledger is away");
+                    ramp = Ramp::after_an_outage(self.bounds.batch_max);
+                }
                 Ended::Stopped => break,
             }
         }
@@ -151,8 +154,12 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
     }
 
     /// Takes batches until told to stop, or until the ledger's breaker has opened.
-    async fn work_through(&self, mut consumer: Consumer, stop: &CancellationToken) -> Ended {
-        let mut ramp = Ramp::new(self.gate.state(), self.bounds.batch_max);
+    async fn work_through(
+        &self,
+        mut consumer: Consumer,
+        mut ramp: Ramp,
+        stop: &CancellationToken,
+    ) -> Ended {
         let mut ended = Ended::Stopped;
         loop {
             let batch = tokio::select! {
@@ -177,7 +184,8 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
                 }
                 () = self.overdue(stop) => warn!("stopped with a batch in hand: it is released"),
             }
-            if consumer.has_stopped_reading() {
+            // Open by the last event of the batch, nobody was there to see it open.
+            if consumer.has_stopped_reading() || self.gate.is_open() {
                 ended = Ended::LedgerAway;
                 break;
             }
@@ -217,20 +225,25 @@ enum Ended {
     Stopped,
 }
 
-/// After an outage small batches come first: one that is the probe, one that warms up.
+/// How large the next batches may be.
 struct Ramp {
     sizes: std::vec::IntoIter<usize>,
     full: usize,
 }
 
 impl Ramp {
-    fn new(state: BreakerState, full: usize) -> Self {
-        let sizes = match state {
-            BreakerState::Closed => vec![],
-            BreakerState::Open | BreakerState::HalfOpen => vec![1, 8],
-        };
+    fn full(full: usize) -> Self {
         Self {
-            sizes: sizes.into_iter(),
+            sizes: vec![].into_iter(),
+            full,
+        }
+    }
+
+    /// Small batches come first: one event that shows whether the ledger applies again what it answers
+    /// about, and a few that warm it up.
+    fn after_an_outage(full: usize) -> Self {
+        Self {
+            sizes: vec![1, 8].into_iter(),
             full,
         }
     }

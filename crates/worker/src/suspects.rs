@@ -214,6 +214,9 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
     where
         F: Future<Output = Result<T, Fault>>,
     {
+        if !self.gate.wait_while_open(|| self.ledger.ping(), stop).await {
+            return None;
+        }
         loop {
             let fault = match ask().await {
                 Ok(answer) => return Some(answer),

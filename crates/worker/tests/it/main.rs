@@ -4,6 +4,7 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod breaker;
 mod suspects;
 
 use broker::{Content, Delivery, Ending, Feed, Hand, LaneState, PublishLane};
