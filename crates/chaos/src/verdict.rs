@@ -132,3 +132,54 @@ impl fmt::Display for Verdict {
         write!(out, "{verdict}: seed {seed}, {faults} faults in {elapsed}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::footprint::Footprint;
+
+    fn verdict() -> Verdict {
+        let footprint = Footprint {
+            kibibytes: 20_000,
+            descriptors: 30,
+        };
+        let one = || vec![footprint];
+        Verdict {
+            seed: 42,
+            elapsed: Duration::from_secs(60),
+            tolls: BTreeMap::new(),
+            findings: Findings::default(),
+            interventions: Vec::new(),
+            footprints: Footprints {
+                before: one(),
+                peak: one(),
+                now: one(),
+            },
+            names: vec!["worker 1"],
+            figures: String::new(),
+        }
+    }
+
+    fn fails_with(verdict: Verdict, word: &str) {
+        let told = verdict.to_string();
+        assert!(!verdict.is_clean(), "{told}");
+        assert!(told.contains(word), "{told}");
+        assert!(told.ends_with("FAILED: seed 42, 0 faults in 60.0 s"));
+    }
+
+    #[test]
+    fn a_run_passes_only_where_nothing_was_lost_nobody_was_needed_and_nothing_was_kept() {
+        assert!(verdict().is_clean());
+        assert!(verdict().to_string().contains("PASSED: seed 42"));
+        let mut lost = verdict();
+        lost.findings.lost.push("s42_7".to_owned());
+        fails_with(lost, "lost: 1 s42_7");
+        let mut started_by_hand = verdict();
+        let interventions = &mut started_by_hand.interventions;
+        interventions.push("worker 1 died by itself".to_owned());
+        fails_with(started_by_hand, "NEEDED A PERSON: worker 1 died by itself");
+        let mut kept = verdict();
+        kept.footprints.now[0].descriptors += 100;
+        fails_with(kept, "NOT BACK");
+    }
+}

@@ -158,12 +158,14 @@ fn step(rng: &mut Rng, setup: &Setup, events: usize) -> Step {
 }
 
 fn trouble(rng: &mut Rng) -> Trouble {
-    match rng.u8(..6) {
+    match rng.u8(..8) {
         0 => Trouble::NoConnection,
         1 => Trouble::BeforeCommit,
         2 => Trouble::ReplyLost,
         3 => Trouble::CommitLost,
         4 => Trouble::Contention,
+        5 => Trouble::DiesBeforeCommit,
+        6 => Trouble::DiesAfterCommit,
         _ => Trouble::Slow(rng.u64(1..20)),
     }
 }

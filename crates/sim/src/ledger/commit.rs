@@ -16,6 +16,7 @@ pub(super) async fn commit<H: Handler>(
     batch: &[Candidate<H::Effect>],
 ) -> Result<Vec<Verdict>, Fault> {
     let turn = ledger.database.begin().await?;
+    ledger.note("begins a transaction");
     let (rows, standings) = insert(&mut Undone::begin(ledger), batch);
     let mut transaction = SimTransaction {
         ledger,
@@ -37,7 +38,8 @@ pub(super) async fn commit<H: Handler>(
     };
     let books = ledger.database.books().clone();
     let change = move |tables: &mut Tables| written.apply(tables, &books);
-    ledger.database.commit(turn, change).await?;
+    ledger.finish(turn, change).await?;
+    ledger.note("knows that it is committed");
     let judged = batch.iter().zip(standings);
     Ok(judged
         .map(|(candidate, standing)| standing.after_commit(candidate.body_sha256))

@@ -31,6 +31,13 @@ pub(super) struct Turn {
     trouble: Option<Trouble>,
 }
 
+impl Turn {
+    /// What this transaction meets.
+    pub(super) fn trouble(&self) -> Option<Trouble> {
+        self.trouble
+    }
+}
+
 impl Database {
     /// An empty one.
     pub fn new(books: Arc<Books>, latency: Latency) -> Arc<Self> {
@@ -105,7 +112,9 @@ impl Database {
                 Trouble::NoConnection
                 | Trouble::BeforeCommit
                 | Trouble::ReplyLost
-                | Trouble::CommitLost,
+                | Trouble::CommitLost
+                | Trouble::DiesBeforeCommit
+                | Trouble::DiesAfterCommit,
             )
             | None => Ok(Turn { guard, trouble }),
         }

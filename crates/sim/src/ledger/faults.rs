@@ -18,6 +18,10 @@ pub enum Trouble {
     Contention,
     /// The server stops to answer for so many seconds with the transaction open.
     Slow(u64),
+    /// The worker dies before it sends COMMIT.
+    DiesBeforeCommit,
+    /// COMMIT is done, and the worker dies before it hears so.
+    DiesAfterCommit,
 }
 
 #[derive(Debug, Default)]

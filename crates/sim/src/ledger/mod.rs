@@ -13,6 +13,7 @@ pub use faults::Trouble;
 pub use tables::{Processed, Tables};
 
 use crate::cast::Nature;
+use database::Turn;
 use envelope::{Key, PipelineName};
 use ledger::{Candidate, DeadLetter, Found, Handler, Ledger, Verdict};
 use resilience::Fault;
@@ -47,13 +48,41 @@ impl SimLedger {
         &self.database
     }
 
+    fn note(&self, what: &str) {
+        let books = self.database.books();
+        books.note(format_args!("{} {what}", self.worker));
+    }
+
     /// One short transaction.
     async fn change<T: Send + 'static>(
         &self,
         change: impl FnOnce(&mut Tables) -> T + Send + 'static,
     ) -> Result<T, Fault> {
         let turn = self.database.begin().await?;
-        self.database.commit(turn, change).await
+        self.finish(turn, change).await
+    }
+
+    /// COMMIT, unless this worker dies of it or just before.
+    async fn finish<T: Send + 'static>(
+        &self,
+        turn: Turn,
+        change: impl FnOnce(&mut Tables) -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let trouble = turn.trouble();
+        if trouble == Some(Trouble::DiesBeforeCommit) {
+            self.die().await;
+        }
+        let changed = self.database.commit(turn, change).await;
+        if trouble == Some(Trouble::DiesAfterCommit) {
+            self.die().await;
+        }
+        changed
+    }
+
+    /// Whoever died never comes back.
+    async fn die(&self) {
+        (self.dies)();
+        std::future::pending::<()>().await;
     }
 }
 

@@ -17,9 +17,7 @@ impl Transaction for SimTransaction<'_> {
         for payment in payments {
             let id = payment.event_id.as_str();
             if self.ledger.kills(id) {
-                (self.ledger.dies)();
-                // Whoever died never comes back to this line.
-                std::future::pending::<()>().await;
+                self.ledger.die().await;
             }
             if let Some(fault) = self.ledger.refusal(id) {
                 self.failed = Some(fault.clone());

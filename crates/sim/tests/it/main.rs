@@ -1,4 +1,6 @@
 //! What the simulation promises: that our code holds, that ten mistakes do not, and that a seed is enough.
 
+mod coverage;
 mod mutants;
 mod seeds;
+mod shrinking;

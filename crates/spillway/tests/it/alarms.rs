@@ -19,8 +19,13 @@ async fn during_an_alarm_the_answer_is_503_at_once_and_the_queue_drains() {
         ..corner.servers.clone()
     };
     let mut ingest = servers.ingest().await;
+    for number in 0..POISON {
+        let poison = Event::new(&format!("poison_{number}"), "not json");
+        assert_eq!(poison.send(&ingest.url).await.status(), 200);
+    }
     let flow = Flow::start("alarm", vec![ingest.url.clone()], 4);
     flow.go_on(100).await;
+    let before = Usage::of(&ingest);
     broker
         .ctl(&["set_vm_memory_high_watermark", "0.000001"])
         .await
@@ -33,7 +38,12 @@ async fn during_an_alarm_the_answer_is_503_at_once_and_the_queue_drains() {
         answer.status() == 503 && started.elapsed() < Duration::from_millis(200)
     })
     .await;
+    wait_until("many are refused", PATIENCE, async || {
+        flow.sent().len() > flow.accepted() + REFUSED
+    })
+    .await;
     let answers = flow.stop().await;
+    before.is_again_that_of(&ingest).await;
 
     // Poison cannot be moved to its dead queue now; what is healthy is applied and acked all the same.
     let mut worker = servers.worker().await;
@@ -46,6 +56,14 @@ async fn during_an_alarm_the_answer_is_503_at_once_and_the_queue_drains() {
             answers.accepted.iter().all(|id| applied.contains_key(id))
         },
     )
+    .await;
+    let queue = format!("queues/{DEFAULT_VHOST}/spillway.payments");
+    wait_until("only poison is left, in hand", PATIENCE, async || {
+        let queue = broker.management().get(&queue).await.ok();
+        queue.is_some_and(|queue| {
+            queue["messages_ready"] == 0 && queue["messages_unacknowledged"] == POISON
+        })
+    })
     .await;
     worker.terminate().await;
     ingest.terminate().await;
@@ -62,7 +80,16 @@ async fn during_an_alarm_the_answer_is_503_at_once_and_the_queue_drains() {
     later.sent.insert("evt_during".to_owned());
     later.accepted.extend(answers.accepted);
     audit(&books, &later).await;
+    let dead = format!("queues/{DEFAULT_VHOST}/spillway.payments.dead");
+    wait_until("the poison is where it belongs", PATIENCE, async || {
+        let queue = broker.management().get(&dead).await.ok();
+        queue.is_some_and(|queue| queue["messages"] == POISON)
+    })
+    .await;
 }
+
+/// Events that cannot be moved during an alarm.
+const POISON: usize = 5;
 
 /// Above every disk.
 const NO_DISK: &str = "100000GB";

@@ -2,7 +2,7 @@
 
 use crate::walk::drained;
 use chaos::sender::{Event, Flow};
-use chaos::system::{AT_ONCE, Corner, KILLABLE, Servers, UNBOUNDED, audit};
+use chaos::system::{AT_ONCE, Corner, KILLABLE, Servers, UNBOUNDED, audit, serve};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -215,6 +215,46 @@ async fn a_stop_under_load_fails_and_doubles_nothing() {
     drained(&corner).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_serve_that_is_stopped_under_load_fails_and_doubles_nothing() {
+    const STOPS: usize = 3;
+    let folder = tempfile::tempdir().unwrap();
+    let (mut node, books) = serve(folder.path()).await;
+    let flow = Flow::start("served", vec![node.url.clone()], 4);
+    for _ in 0..STOPS {
+        flow.go_on(100).await;
+        node.terminate().await;
+        assert!(node.restart_if_dead().await);
+        node.ready().await;
+    }
+    flow.go_on(100).await;
+    audit(&books, &flow.stop().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_that_is_stopped_while_letters_come_leaves_the_rest_to_the_next_one() {
+    const LETTERS: usize = 300;
+    let corner = Corner::new().await;
+    let (ingest, _worker) = (corner.servers.ingest().await, corner.servers.worker().await);
+    let mut first = corner.servers.control().await;
+    for number in 0..LETTERS {
+        let poison = Event::new(&format!("evt_{number}"), "not json");
+        assert_eq!(poison.send(&ingest.url).await.status(), 200);
+        if number == LETTERS / 2 {
+            first.terminate().await;
+        }
+    }
+    let _second = corner.servers.control().await;
+    let books = corner.servers.books();
+    wait_until("all are filed", PATIENCE, async || {
+        books.count("dead_letters").await == LETTERS
+    })
+    .await;
+    let dead = async || corner.vhost.ready("spillway.payments.dead").await.ok();
+    wait_until("none is left", PATIENCE, async || dead().await == Some(0)).await;
+    assert_eq!(books.dead().await.len(), LETTERS);
+}
+
 /// Longer than the 30 s for which a worker holds what it has in hand.
 const AWAY: Duration = Duration::from_secs(40);
 
@@ -253,6 +293,7 @@ async fn a_database_that_is_away_for_long_costs_no_event_an_attempt() {
 
     postgres.restart().await.unwrap();
     let answers = flow.stop().await;
+    assert_eq!(answers.sent, answers.accepted, "the door noticed");
     audit(&servers.books(), &answers).await;
     let attempts = "SELECT CAST(max(attempt) AS text) FROM processed_webhooks";
     assert_eq!(
@@ -267,7 +308,14 @@ async fn a_database_that_is_away_for_long_costs_no_event_an_attempt() {
     let closed = r#"spillway_breaker_state{dependency="ledger",state="closed"}"#;
     assert_eq!(worker.metric(closed).await, 1.0);
     drained(&corner).await;
+    // Given back once, with the channel: a nack under an active consumer would count in the thousands.
+    let depth = corner.vhost.management().get(&queue).await.unwrap();
+    let redelivered = depth["message_stats"]["redeliver"].as_u64();
+    assert!(redelivered <= Some(PREFETCH), "{redelivered:?} redelivered");
 }
+
+/// The default of `worker.prefetch`.
+const PREFETCH: u64 = 512;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn above_the_backlog_the_door_refuses_and_what_is_inside_goes_on() {

@@ -12,11 +12,13 @@ use bytes::Bytes;
 use envelope::{Attempt, Envelope, SignatureDigest, UnixMicros, UnixSeconds};
 use ledger::{LedgerSettings, Recall, SqliteLedger};
 use prometheus::Registry;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use testkit::wait_until;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use worker::handlers::payments::Payments;
 use worker::{Bounds, Events, Worker};
@@ -200,6 +202,33 @@ async fn what_cannot_be_moved_is_released_when_the_worker_stops() {
     let waiting = bench.lane.requests.recv().await.unwrap();
     bench.stop.cancel();
     assert_eq!(bench.settled(1).await, [(1, Ending::Release)]);
+    drop(waiting);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_moved_fills_half_the_hand_and_then_nothing_more_is_read() {
+    const HALF: usize = PREFETCH as usize / 2;
+    let folder = tempfile::tempdir().unwrap();
+    let mut batch: Vec<Envelope> = (0..=HALF)
+        .map(|number| event(&format!("evt_{number}"), "garbage", None))
+        .collect();
+    batch.push(event("evt_healthy", BODY, None));
+    let healthy = batch.len() as u64;
+    let mut bench = Bench::start(folder.path(), batch).await;
+    // Nobody answers these. One that was refused for want of room in the lane comes again.
+    let mut waiting = BTreeMap::new();
+    while waiting.len() < HALF {
+        let request = bench.lane.requests.recv().await.unwrap();
+        waiting.insert(request.envelope.event_id.clone(), request);
+    }
+    let more = timeout(Duration::from_millis(500), bench.lane.requests.recv());
+    assert!(more.await.is_err(), "more than half of the hand waits");
+    assert_eq!(rows(folder.path(), "payments"), 0, "it went on");
+    let (_, first) = waiting.pop_first().unwrap();
+    first.confirm();
+    let settled = bench.settled(2).await;
+    assert!(settled.contains(&(healthy, Ending::Ack)), "{settled:?}");
     drop(waiting);
     bench.stop().await;
 }

@@ -1,8 +1,10 @@
 //! Who may say which outside system's name: deny.toml holds it, this reads it.
 
+use std::process::Command;
+
 use serde::Deserialize;
 
-use crate::workspace::{Metadata, read};
+use crate::workspace::{Metadata, read, root};
 
 #[derive(Debug, Deserialize)]
 struct Deny {
@@ -92,6 +94,34 @@ fn only_the_tests_of_the_programs_look_into_the_databases() {
             );
         }
     }
+}
+
+/// The features that a release of the programs builds the fail points with.
+fn armament(more: &[&str]) -> Vec<String> {
+    let asked = ["tree", "--locked", "--edges", "no-dev", "--prefix", "none"];
+    let programs = ["-p", "ingest", "-p", "worker", "-p", "spillway"];
+    let output = Command::new(env!("CARGO"))
+        .args(asked)
+        .args(["--format", "{p}: {f}"])
+        .args(programs)
+        .args(more)
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    let tree = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
+    let ours = tree.lines().filter(|line| line.starts_with("failpoints v"));
+    let features = ours.filter_map(|line| line.rsplit_once(": "));
+    features.map(|(_, features)| features.to_owned()).collect()
+}
+
+/// The places to fail at, and the ten mistakes of `crates/sim`.
+#[test]
+fn no_release_is_built_with_what_makes_it_fail() {
+    let released = armament(&[]);
+    assert!(!released.is_empty(), "the programs have no such places");
+    assert!(released.iter().all(String::is_empty), "{released:?}");
+    let armed = armament(&["--features", "failpoints/armed"]);
+    assert!(armed.contains(&"armed".to_owned()), "{armed:?}");
 }
 
 /// (I5)
