@@ -28,6 +28,12 @@ const SUSPECT_FROM: u32 = 2;
 /// Starts without a return that condemn.
 const STARTS_MAX: u32 = 3;
 
+/// How often its starts are counted again before an event is condemned, and how long apart. Another worker may
+/// be at a copy of it right now: that start is no death, and is forgotten when the worker comes back, which
+/// takes it milliseconds. An event that kills loses nothing by two seconds.
+const LOOKS_BEFORE_THE_END: u32 = 4;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+
 /// The bound of the wait before the last start. Kills that come whenever a worker comes up would hit the same
 /// healthy event at the same moment again; after a wait of random length they hit the wait.
 const LAST_START_WAIT: Duration = Duration::from_secs(1);
@@ -92,13 +98,36 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         let Some(suspects) = self.ranked(suspects, stop).await else {
             return;
         };
-        for suspect in suspects {
-            if suspect.starts >= STARTS_MAX || mutated(Mutant::DeadLetterByCount) {
+        for mut suspect in suspects {
+            // Others have tried copies of it, and come back, since all were counted.
+            let Some(starts) = self.starts_of(suspect.key, stop).await else {
+                return;
+            };
+            suspect.starts = starts;
+            if starts >= STARTS_MAX || mutated(Mutant::DeadLetterByCount) {
                 self.condemn(suspect).await;
             } else {
                 self.try_alone(suspect, stop).await;
             }
         }
+    }
+
+    /// A suspect's starts by now; as many as condemn it only where that lasts. Nothing when told to stop.
+    async fn starts_of(&self, key: Key, stop: &CancellationToken) -> Option<u32> {
+        let ask = || self.ledger.suspect_starts(std::slice::from_ref(&key));
+        for looks in 0.. {
+            // One key, one answer.
+            let starts = self.until_answered(ask, stop).await?.first().copied()?;
+            if starts < STARTS_MAX || looks == LOOKS_BEFORE_THE_END {
+                return Some(starts);
+            }
+            tokio::select! {
+                biased;
+                () = sleep(BETWEEN_LOOKS) => {}
+                () = stop.cancelled() => return None,
+            }
+        }
+        None
     }
 
     /// Those with the fewest starts first: what killed before goes after all its neighbours. Equals in

@@ -29,6 +29,46 @@ fn the_same_seed_leads_to_the_same_end() {
     }
 }
 
+/// Seeds 1001251 and 2003531. Two workers had died of a healthy event's bad luck, and a third was at a copy of
+/// it, alone; a fourth, with another copy in hand, took that start for the third death, or went by what it had
+/// read before the others came back (I6).
+#[test]
+fn a_worker_that_is_still_at_a_copy_has_not_died_of_it() {
+    let healthy = |number| Role {
+        number,
+        nature: Nature::Healthy,
+    };
+    let setup = Setup {
+        workers: 2,
+        prefetch: 8,
+        batch_max: 4,
+        has_spool: false,
+        has_redis: false,
+    };
+    let steps = vec![
+        Step::CloseChannel(1),
+        Step::LedgerAway(3_000),
+        Step::KillWorker(1, 1_500),
+        Step::Trouble(Trouble::DiesAfterCommit, 7),
+        Step::Trouble(Trouble::NoConnection, 7),
+        Step::Send(3),
+        Step::Storm(2, 5),
+        Step::Storm(3, 2),
+        Step::Send(0),
+        Step::Storm(0, 3),
+        Step::Pass(6_000),
+    ];
+    for seed in 1_001_030..1_001_050 {
+        let schedule = Schedule {
+            seed,
+            setup,
+            cast: (0..5).map(healthy).collect(),
+            steps: steps.clone(),
+        };
+        assert_eq!(run(&schedule, false).violation, None, "{schedule}");
+    }
+}
+
 /// One worker with a Redis, two doors with spools, and an event that kills whoever applies it.
 fn with_a_killer(seed: u64, steps: Vec<Step>) -> Schedule {
     let nature = Nature::Killer;
