@@ -13,6 +13,7 @@ mod schedule;
 mod agenda;
 mod answers;
 mod connection;
+mod cpu;
 mod door;
 mod event;
 mod mix;
@@ -33,6 +34,7 @@ mod test;
 
 pub use arguments::Arguments;
 pub use audit::{Findings, Listed};
+pub use cpu::cpu_seconds;
 pub use outcome::{About, Outcome, Quantiles, Requests, Row};
 pub use ramp::Step;
 pub use test::test;

@@ -54,8 +54,12 @@ pub struct About {
     pub seed: u64,
     /// From the first moment to the last answer.
     pub took_seconds: f64,
+    /// When the last answer was there, in seconds since 1970.
+    pub ended_at: f64,
     /// Stopped by hand.
     pub was_stopped: bool,
+    /// What the generator took of the processor while it sent, where the system tells.
+    pub generator_cpu_seconds: Option<f64>,
 }
 
 /// What became of the requests.

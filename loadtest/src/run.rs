@@ -4,6 +4,7 @@
 use crate::agenda::{Agenda, Next, Turn};
 use crate::answers::Answers;
 use crate::connection::{Connection, Failure};
+use crate::cpu::cpu_seconds;
 use crate::event::Maker;
 use crate::mix::{Kind, Mix};
 use crate::observer::Observer;
@@ -51,6 +52,8 @@ pub struct Ran {
     pub took: Duration,
     /// When the last answer was there, in microseconds since 1970.
     pub ended_at: i64,
+    /// What this process took of the processor from the first moment to the last answer.
+    pub cpu_seconds: Option<f64>,
     /// Stopped by hand.
     pub was_stopped: bool,
 }
@@ -82,6 +85,7 @@ pub fn run(plan: Plan, clock: Instant, stop: &CancellationToken) -> anyhow::Resu
 }
 
 async fn send_all(plan: Plan, clock: Instant, stop: &CancellationToken) -> Ran {
+    let cpu_before = cpu_seconds(std::process::id());
     let run = Rc::new(Run {
         clock,
         timeout: plan.timeout,
@@ -104,6 +108,7 @@ async fn send_all(plan: Plan, clock: Instant, stop: &CancellationToken) -> Ran {
     }
     pacer.abort();
     let took = run.now();
+    let cpu_after = cpu_seconds(std::process::id());
     run.give_up_what_is_overdue(took);
     Ran {
         steps: observer.finish(&run),
@@ -111,6 +116,9 @@ async fn send_all(plan: Plan, clock: Instant, stop: &CancellationToken) -> Ran {
         answers: run.answers.take(),
         took,
         ended_at: unix_micros(),
+        cpu_seconds: cpu_before
+            .zip(cpu_after)
+            .map(|(before, after)| after - before),
         was_stopped: stop.is_cancelled(),
     }
 }

@@ -60,6 +60,27 @@ impl RabbitMq {
         Ok(rabbitmq)
     }
 
+    /// The same as it is run in production: nothing in it is made quicker for those who wait for a count. For
+    /// measurements.
+    ///
+    /// # Errors
+    /// When it is not installed or does not start; the error quotes its log.
+    pub async fn start_as_in_production() -> Result<Self> {
+        let leash = Leash::new("rabbitmq")?;
+        let epmd = Server::new(&leash, "epmd", Signal::KILL);
+        let mut rabbitmq = Self::prepare(leash, Some(epmd), free_port())?;
+        let folder = rabbitmq.leash.folder();
+        for (name, text) in [
+            ("rabbitmq.conf", listeners(rabbitmq.ports)),
+            ("advanced.config", "[].\n".to_owned()),
+        ] {
+            fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"))?;
+        }
+        rabbitmq.launch_epmd().await?;
+        rabbitmq.launch().await?;
+        Ok(rabbitmq)
+    }
+
     /// A node of one cluster with `first`. It needs that one's port mapper, and so ends before it.
     pub(crate) async fn start_beside(first: &Self) -> Result<Self> {
         let leash = Leash::new("rabbitmq")?;
@@ -301,16 +322,12 @@ fn contains(bytes: &[u8], name: &str) -> bool {
 
 fn write_config(folder: &Path, ports: Ports) -> Result<()> {
     let config = format!(
-        "listeners.tcp.1 = 127.0.0.1:{}\n\
-         management.tcp.ip = 127.0.0.1\n\
-         management.tcp.port = {}\n\
+        "{}\
          collect_statistics_interval = 500\n\
          management.sample_retention_policies.global.minute = 1\n\
          management.sample_retention_policies.basic.minute = 1\n\
-         management.sample_retention_policies.detailed.10 = 1\n\
-         disk_free_limit.absolute = 50MB\n\
-         log.console = false\n",
-        ports.amqp, ports.management
+         management.sample_retention_policies.detailed.10 = 1\n",
+        listeners(ports)
     );
     let files = [
         ("rabbitmq.conf", config.as_str()),
@@ -323,6 +340,18 @@ fn write_config(folder: &Path, ports: Ports) -> Result<()> {
         fs::write(folder.join(name), text).with_context(|| format!("cannot write {name}"))?;
     }
     Ok(())
+}
+
+/// Where it listens, and what no node of ours does without.
+fn listeners(ports: Ports) -> String {
+    format!(
+        "listeners.tcp.1 = 127.0.0.1:{}\n\
+         management.tcp.ip = 127.0.0.1\n\
+         management.tcp.port = {}\n\
+         disk_free_limit.absolute = 50MB\n\
+         log.console = false\n",
+        ports.amqp, ports.management
+    )
 }
 
 /// A node that knows nothing yet asks these for everything.

@@ -1,5 +1,6 @@
 //! The project's chores: `cargo xtask test` is what must pass before anything lands.
 
+mod bench;
 mod chaos;
 mod install;
 mod manifests;
@@ -44,6 +45,11 @@ enum Chore {
     /// For example `cargo xtask soak --fault db-down`.
     #[command(disable_help_flag = true)]
     Soak(chaos::Arguments),
+    /// Measure what it reaches, beside the limits of its parts, into loadtest/RESULTS.md (`--help` for more)
+    ///
+    /// For example `cargo xtask bench --quick`, or `cargo xtask bench --only end-to-end spike`.
+    #[command(disable_help_flag = true)]
+    Bench(bench::Arguments),
     /// Run the simulation: seeded schedules of what goes wrong, over the real worker and publisher
     ///
     /// Every invariant is checked at every step. The first schedule that breaks one ends the run: its
@@ -56,6 +62,7 @@ fn main() -> ExitCode {
         Chore::Test(plan) => steps::run(&plan),
         Chore::Chaos(arguments) => chaos::run("run", &arguments).map(drop),
         Chore::Soak(arguments) => chaos::run("soak", &arguments).map(drop),
+        Chore::Bench(arguments) => bench::run(&arguments).map(drop),
         Chore::Sim(seeds) => sim::run(&seeds),
     };
     match done {

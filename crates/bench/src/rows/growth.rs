@@ -1,0 +1,56 @@
+//! A worker's rate with ten million rows in `processed_webhooks`: at least 0.8 × that with none.
+
+use super::{figure, per_second};
+use crate::drain::{drain, fill};
+use crate::lab::{Corner, Lab};
+use crate::results::Row;
+use anyhow::Result;
+
+const SHARE_LEAST: f64 = 0.8;
+
+pub async fn measure(lab: &Lab) -> Result<Row> {
+    let (events, rows) = lab.choose((300_000, 10_000_000), (20_000, 50_000));
+    let empty = lab.corner(true).await?;
+    fill(&empty, events).await?;
+    let without = drain(lab, &empty, events).await?.events_per_second;
+    drop(empty);
+    let grown = lab.corner(true).await?;
+    grown.migrate().await?;
+    grow(&grown, rows).await?;
+    fill(&grown, events).await?;
+    let with = drain(lab, &grown, events).await?.events_per_second;
+    Ok(Row {
+        asked: format!("{SHARE_LEAST} × the rate with none"),
+        reached: format!("{:.2} × ({})", with / without, per_second(with)),
+        held: with / without >= SHARE_LEAST,
+        figures: vec![
+            figure("rows that were there", rows.to_string()),
+            figure("events that were drained", events.to_string()),
+            figure("with no rows", per_second(without)),
+            figure("with them", per_second(with)),
+        ],
+    })
+}
+
+/// Rows like those of a month: keys all over the index, times one after the other.
+async fn grow(corner: &Corner, rows: u64) -> Result<()> {
+    let client = corner.database.connect().await?;
+    let piece = 500_000.min(rows);
+    for first in (0..rows).step_by(usize::try_from(piece)?) {
+        let last = rows.min(first + piece);
+        client
+            .batch_execute(&format!(
+                "INSERT INTO processed_webhooks (key, pipeline, source, event_id, body_sha256, payload, received_at, \
+                     processed_at, attempt, worker) \
+                 SELECT sha256(n::text::bytea), 'payments', 'default', 'old' || n, sha256(n::text::bytea), \
+                     convert_to('{{\"id\":\"old' || n || '\",\"type\":\"payment.completed\",\"orderId\":\"order\",\"amount\":7,\"currency\":\"EUR\",\"status\":\"completed\"}}', 'UTF8'), \
+                     t, t, 1, 'bench' \
+                 FROM (SELECT n, now() - interval '20 days' + n * interval '100 ms' AS t \
+                     FROM generate_series({first}, {last} - 1) AS n) AS rows"
+            ))
+            .await?;
+    }
+    Ok(client
+        .batch_execute("ANALYZE processed_webhooks; CHECKPOINT")
+        .await?)
+}
