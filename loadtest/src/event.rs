@@ -172,7 +172,7 @@ impl Maker {
 mod tests {
     use super::*;
     use envelope::UnixSeconds;
-    use signing::{Refusal, Secret, verify};
+    use signing::{Refusal, SchemeName, Secret, Verifier, verify};
 
     const NOW: u64 = 1_763_900_000;
 
@@ -214,7 +214,9 @@ mod tests {
             (request.len() - length).to_string().as_bytes()
         );
         let body = &request[length..];
-        let verdict = verify(&[ours], value, body, UnixSeconds(NOW as i64));
+        let scheme = SchemeName::Spillway.scheme().unwrap();
+        let verifier = Verifier::new(scheme, vec![ours]);
+        let verdict = verify(&verifier, value, body, UnixSeconds(NOW as i64));
         (
             verdict.map(|verified| verified.event_id().to_string()),
             String::from_utf8(body.to_vec()).unwrap(),

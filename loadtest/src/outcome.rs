@@ -181,16 +181,19 @@ pub fn timeline(seconds: &[Second], samples: &[Sample]) -> Vec<Row> {
     let mut rows: Vec<Row> = (0..seconds.len().max(last))
         .map(|at| row(at, seconds.get(at).copied().unwrap_or_default()))
         .collect();
-    let befores = std::iter::once(None).chain(samples.iter().map(Some));
-    for (sample, before) in samples.iter().zip(befores) {
-        let Some(row) = rows.get_mut(sample.at as usize) else {
-            continue;
-        };
-        row.ready = sample.ready;
-        row.unacked = sample.unacked;
-        row.workers = sample.workers;
-        row.desired_workers = sample.desired_workers;
-        row.applied_per_second = before.and_then(|before| applied_between(before, sample));
+    for sample in samples {
+        if let Some(row) = rows.get_mut(sample.at as usize) {
+            row.ready = sample.ready;
+            row.unacked = sample.unacked;
+            row.workers = sample.workers;
+            row.desired_workers = sample.desired_workers;
+        }
+    }
+    // Between two samples lies the second that begins with the first.
+    for pair in samples.windows(2) {
+        if let Some(row) = rows.get_mut(pair[0].at as usize) {
+            row.applied_per_second = applied_between(&pair[0], &pair[1]);
+        }
     }
     rows
 }
@@ -256,6 +259,6 @@ mod tests {
             .iter()
             .map(|row| row.applied_per_second.map(f64::round))
             .collect();
-        assert_eq!(applied, [None, Some(50.0), Some(100.0), None]);
+        assert_eq!(applied, [Some(50.0), Some(100.0), None, None]);
     }
 }

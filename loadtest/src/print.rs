@@ -98,13 +98,7 @@ impl Outcome {
             return vec![row("ledger", "not asked".to_owned())];
         };
         let mut rows = vec![
-            row(
-                "applied",
-                format!(
-                    "{} events, each once but those said to be doubled",
-                    found.applied
-                ),
-            ),
+            row("applied", format!("{} events", found.applied)),
             row("received → applied", quantiles(&found.age_seconds)),
             row("drained after", Unit::Seconds.format(found.drained_seconds)),
         ];

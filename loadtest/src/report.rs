@@ -51,12 +51,12 @@ fn figure(outcome: &Outcome) -> Figure {
         figure = figure.panel(queue);
     }
     if knows(|row| row.workers) {
-        let workers = Panel::new("workers", Unit::Count)
-            .series(Series::steps("there", points(rows, |row| row.workers)))
-            .series(Series::steps(
-                "wanted",
-                points(rows, |row| row.desired_workers),
-            ));
+        let mut workers = Panel::new("workers", Unit::Count)
+            .series(Series::steps("there", points(rows, |row| row.workers)));
+        if knows(|row| row.desired_workers) {
+            let desired = points(rows, |row| row.desired_workers);
+            workers = workers.series(Series::steps("wanted", desired));
+        }
         figure = figure.panel(workers);
     }
     // While the queue drains there is nothing left to send.
