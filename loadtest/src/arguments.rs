@@ -1,6 +1,5 @@
 //! The command line.
 
-use crate::event::Scheme;
 use crate::mix::{Share, Shares};
 use crate::profile::{self, Profile, RATE_MOST};
 use crate::schedule::Schedule;
@@ -8,6 +7,7 @@ use crate::verdict::Thresholds;
 use clap::Parser;
 use envelope::SourceName;
 use ops::config::SecretRef;
+use signing::SchemeName;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -25,9 +25,9 @@ pub struct Arguments {
     /// Whose events: sent to /webhooks/NAME. Default: the source of the URL, else `default`
     #[arg(long, value_name = "NAME")]
     pub(crate) source: Option<SourceName>,
-    /// How they are signed
-    #[arg(long, value_enum, default_value_t = Scheme::Spillway)]
-    pub(crate) scheme: Scheme,
+    /// How they are signed: spillway, standard-webhooks, stripe, … Default: as the configuration says of the source
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scheme: Option<SchemeName>,
     /// What to sign with: env:NAME or file:PATH. Default: that of the configuration, WEBHOOK_SECRET, or `serve`'s
     #[arg(long, value_name = "REFERENCE")]
     pub(crate) secret: Option<SecretRef>,

@@ -2,11 +2,12 @@
 //! the folder of a `serve`.
 
 use crate::audit::{Audit, Findings};
+use crate::event::Keys;
 use anyhow::{Context, bail};
 use envelope::{PipelineName, SourceName};
 use ledger::{LedgerSettings, LedgerUrl, PostgresLedger, SqliteLedger};
-use ops::config::{self, Config, SecretRef};
-use signing::SigningKey;
+use ops::config::{self, Config, ConfigError, SecretRef};
+use signing::{Scheme, SchemeName, Secret, SigningKey};
 use std::path::Path;
 
 /// A ledger, whichever it is.
@@ -57,19 +58,60 @@ pub(crate) fn pipelines(config: &Config, source: &SourceName) -> anyhow::Result<
     Ok(names)
 }
 
-/// The key to sign with: of the reference given, else the source's in the configuration, else `WEBHOOK_SECRET`, else
-/// the secret `serve` made.
-pub(crate) fn key(
+/// How the source's events are signed.
+pub(crate) fn scheme(
+    given: Option<SchemeName>,
+    config: &Config,
+    source: &SourceName,
+) -> anyhow::Result<Scheme> {
+    match (
+        given.and_then(SchemeName::scheme),
+        config.sources.get(source),
+    ) {
+        (Some(given), _) => Ok(given),
+        (None, Some(configured)) => {
+            let scheme = configured.scheme(source);
+            scheme.map_err(|problems| ConfigError(problems).into())
+        }
+        (None, None) => given
+            .unwrap_or_default()
+            .scheme()
+            .context("the scheme hmac needs a --config that describes it"),
+    }
+}
+
+/// The key to sign with, where the scheme has one: of the reference given, else the source's in the configuration,
+/// else `WEBHOOK_SECRET`, else the secret `serve` made. And one that nobody has.
+pub(crate) fn keys(
+    scheme: Scheme,
     given: Option<&SecretRef>,
     config: &Config,
     source: &SourceName,
     data_dir: &Path,
-) -> anyhow::Result<SigningKey> {
+) -> anyhow::Result<Keys> {
+    if !scheme.is_signed() {
+        return Ok(Keys {
+            honest: None,
+            forged: None,
+        });
+    }
+    let secret = secret(given, config, source, data_dir)?;
+    let made_up = Secret::new(&format!("{:032x}", fastrand::u128(..)))?;
+    Ok(Keys {
+        honest: Some(scheme.key(&secret)?),
+        forged: Some(SigningKey::new(&made_up)),
+    })
+}
+
+fn secret(
+    given: Option<&SecretRef>,
+    config: &Config,
+    source: &SourceName,
+    data_dir: &Path,
+) -> anyhow::Result<Secret> {
     let of_source = || {
-        config
-            .sources
-            .get(source)
-            .and_then(|source| source.secrets.first().cloned())
+        let source = config.sources.get(source)?;
+        source.secrets.first().cloned()
     };
     let default = || match std::env::var_os(config::WEBHOOK_SECRET) {
         Some(_) => SecretRef::Env(config::WEBHOOK_SECRET.to_owned()),
@@ -77,8 +119,7 @@ pub(crate) fn key(
     };
     let reference = given.cloned().or_else(of_source).unwrap_or_else(default);
     let secret = reference.read().map_err(anyhow::Error::msg);
-    let secret = secret.with_context(|| {
+    secret.with_context(|| {
         format!("cannot read the secret {reference}; is spillway serve running on this folder? else set WEBHOOK_SECRET or --secret")
-    })?;
-    Ok(SigningKey::new(&secret))
+    })
 }

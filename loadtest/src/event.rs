@@ -1,16 +1,9 @@
 //! One request, byte for byte.
 
 use crate::mix::Kind;
-use signing::SigningKey;
-use signing::schemes::spillway;
+use envelope::UnixSeconds;
+use signing::{Scheme, SigningKey, ToSign};
 use std::io::Write;
-
-/// The signature schemes a load can be signed with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Scheme {
-    /// `X-Event-Id`, `X-Timestamp`, `X-Signature: sha256=…`.
-    Spillway,
-}
 
 /// Makes requests: everything that is the same in all of them is made once.
 #[derive(Debug)]
@@ -18,10 +11,18 @@ pub struct Maker {
     scheme: Scheme,
     head: Vec<u8>,
     names: Names,
-    key: SigningKey,
-    forger: SigningKey,
+    keys: Keys,
     orders: u64,
     padding: Vec<u8>,
+}
+
+/// What requests are signed with; nothing where the scheme signs nothing.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The door's.
+    pub honest: Option<SigningKey>,
+    /// Nobody's: what is signed with it has to be refused.
+    pub forged: Option<SigningKey>,
 }
 
 /// The names of one run's events and orders.
@@ -81,7 +82,7 @@ impl Maker {
         host: &str,
         path: &str,
         names: Names,
-        keys: (SigningKey, SigningKey),
+        keys: Keys,
         orders: u64,
         large_bytes: usize,
     ) -> Self {
@@ -91,8 +92,7 @@ impl Maker {
             scheme,
             head: head.into_bytes(),
             names,
-            key: keys.0,
-            forger: keys.1,
+            keys,
             orders,
             padding: vec![b'x'; large_bytes],
         }
@@ -111,39 +111,32 @@ impl Maker {
         self.body(event, kind, body);
         request.clear();
         request.extend_from_slice(&self.head);
-        let key = if kind == Kind::Forged {
-            &self.forger
-        } else {
-            &self.key
+        let key = match kind {
+            Kind::Forged => &self.keys.forged,
+            Kind::Payment | Kind::Large | Kind::Poison => &self.keys.honest,
         };
-        let written = match self.scheme {
-            Scheme::Spillway => self.sign_spillway(event, key, unix_seconds, body, request),
+        let to_sign = ToSign {
+            id: &self.names.event(event),
+            timestamp: UnixSeconds(unix_seconds.cast_signed()),
+            body,
         };
-        let written =
-            written.and_then(|()| write!(request, "content-length: {}\r\n\r\n", body.len()));
+        for (name, value) in self.scheme.sign(key.as_ref(), &to_sign) {
+            for piece in [name, ": ", &value, "\r\n"] {
+                request.extend_from_slice(piece.as_bytes());
+            }
+        }
+        let written = write!(request, "content-length: {}\r\n\r\n", body.len());
         written.expect("memory takes everything");
         request.extend_from_slice(body);
     }
 
-    fn sign_spillway(
-        &self,
-        event: u64,
-        key: &SigningKey,
-        unix_seconds: u64,
-        body: &[u8],
-        request: &mut Vec<u8>,
-    ) -> std::io::Result<()> {
-        let run = &self.names.run;
-        write!(
-            request,
-            "{}: {run}n{event:0DIGITS$}\r\n{}: ",
-            spillway::EVENT_ID,
-            spillway::TIMESTAMP
-        )?;
-        let timestamp = request.len();
-        write!(request, "{unix_seconds}")?;
-        let signature = spillway::sign(key, &request[timestamp..], body);
-        write!(request, "\r\n{}: {signature}\r\n", spillway::SIGNATURE)
+    /// Whether the door knows such an event by the id we gave it: some schemes have it in the body, and some make
+    /// one of the body.
+    pub fn is_known_by_its_name(&self, kind: Kind) -> bool {
+        let mut body = Vec::new();
+        self.body(0, kind, &mut body);
+        let name = self.names.event(0).parse();
+        name.is_ok_and(|name| self.scheme.known_as(&name, &body) == name)
     }
 
     /// The id is in it, so that the signature covers the id.
@@ -171,7 +164,6 @@ impl Maker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use envelope::UnixSeconds;
     use signing::{Refusal, SchemeName, Secret, Verifier, verify};
 
     const NOW: u64 = 1_763_900_000;
@@ -183,16 +175,13 @@ mod tests {
     /// What the door would say to it, and the body.
     fn check(kind: Kind) -> (Result<String, Refusal>, String) {
         let (ours, theirs) = (key("the secret of the door"), key("the secret of nobody"));
+        let keys = Keys {
+            honest: Some(ours.clone()),
+            forged: Some(theirs),
+        };
+        let scheme = SchemeName::Spillway.scheme().unwrap();
         let names = Names::of(0xabcdef01);
-        let maker = Maker::new(
-            Scheme::Spillway,
-            "door:80",
-            "/webhook",
-            names,
-            (ours.clone(), theirs),
-            100,
-            1_000,
-        );
+        let maker = Maker::new(scheme, "door:80", "/webhook", names, keys, 100, 1_000);
         let (mut body, mut request) = (Vec::new(), b"what was there".to_vec());
         maker.write(12_345, kind, NOW, &mut body, &mut request);
         let mut headers = [httparse::EMPTY_HEADER; 16];
@@ -214,7 +203,6 @@ mod tests {
             (request.len() - length).to_string().as_bytes()
         );
         let body = &request[length..];
-        let scheme = SchemeName::Spillway.scheme().unwrap();
         let verifier = Verifier::new(scheme, vec![ours]);
         let verdict = verify(&verifier, value, body, UnixSeconds(NOW as i64));
         (

@@ -6,7 +6,7 @@ use crate::audit::{Audit, Findings};
 use crate::books::{self, Ledger};
 use crate::door::Door;
 use crate::event::{EVENTS_MOST, Maker, Names};
-use crate::mix::Mix;
+use crate::mix::{Kind, Mix};
 use crate::observer::Observer;
 use crate::outcome::{About, Outcome, Quantiles, Requests, timeline};
 use crate::profile::Profile;
@@ -18,7 +18,6 @@ use crate::verdict::judge;
 use crate::watch::{Page, Samples, watch};
 use anyhow::{Context, bail};
 use ops::config::{self, Config};
-use signing::{Secret, SigningKey};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -90,12 +89,7 @@ impl Test {
 
     fn plan(&self, schedule: &Schedule, samples: Samples) -> anyhow::Result<Plan> {
         let arguments = &self.arguments;
-        let key = books::key(
-            arguments.secret.as_ref(),
-            &self.config,
-            &self.door.source,
-            &arguments.data_dir,
-        )?;
+        let maker = self.maker()?;
         let most = arguments.count.unwrap_or(EVENTS_MOST);
         let agenda = match arguments.closed {
             true => Agenda::closed(schedule.length(), self.mix, most),
@@ -108,19 +102,42 @@ impl Test {
             address: self.door.address,
             connections: arguments.connections.into(),
             timeout: arguments.timeout,
-            maker: Maker::new(
-                arguments.scheme,
-                &self.door.host,
-                &self.door.path,
-                self.names.clone(),
-                (key, forger()),
-                arguments.orders,
-                arguments.large_bytes,
-            ),
+            maker,
             mix: self.mix,
             agenda,
             observer: Observer::new(schedule.length(), samples, ramp, arguments.json),
         })
+    }
+
+    fn maker(&self) -> anyhow::Result<Maker> {
+        let arguments = &self.arguments;
+        let scheme = books::scheme(arguments.scheme, &self.config, &self.door.source)?;
+        let keys = books::keys(
+            scheme,
+            arguments.secret.as_ref(),
+            &self.config,
+            &self.door.source,
+            &arguments.data_dir,
+        )?;
+        let maker = Maker::new(
+            scheme,
+            &self.door.host,
+            &self.door.path,
+            self.names.clone(),
+            keys,
+            arguments.orders,
+            arguments.large_bytes,
+        );
+        let has_poison = arguments.shares().poison > 0.0;
+        let kinds = [(Kind::Payment, true), (Kind::Poison, has_poison)];
+        let is_unknown = |(kind, sent)| sent && !maker.is_known_by_its_name(kind);
+        if self.ledger.is_some() && kinds.into_iter().any(is_unknown) {
+            bail!(
+                "with this scheme the door gives some of these events an id of its own: \
+                 nothing to look for in the ledger; send no poison, or use --no-audit"
+            );
+        }
+        Ok(maker)
     }
 
     async fn audit(&self, ran: &Ran) -> anyhow::Result<Option<Findings>> {
@@ -174,10 +191,4 @@ impl Test {
             timeline: timeline(&ran.tally.seconds, &samples.take()),
         }
     }
-}
-
-/// A key nobody has: what is signed with it has to be refused.
-fn forger() -> SigningKey {
-    let made_up = format!("{:032x}", fastrand::u128(..));
-    SigningKey::new(&Secret::new(&made_up).expect("thirty-two digits are enough"))
 }

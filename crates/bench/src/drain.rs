@@ -1,7 +1,7 @@
 //! A backlog, and how quickly one worker is through with it.
 
 use crate::lab::{Corner, Lab};
-use crate::load::{accepted, load};
+use crate::load::load;
 use crate::meter::{Meter, Readings};
 use anyhow::{Context, Result};
 use std::time::{Duration, Instant};
@@ -17,8 +17,9 @@ pub struct Drained {
 const APPLIED: (&str, &str) = ("spillway_worker_events_total", "outcome=\"applied\"");
 const PATIENCE: Duration = Duration::from_secs(3_600);
 
-/// Puts so many events into the queue of a corner, by the door.
-pub async fn fill(corner: &Corner, events: u64) -> Result<()> {
+/// Puts so many events into the queue of a corner, by the door. How many it took: a door refuses what comes too
+/// quickly for its broker.
+pub async fn fill(corner: &Corner, events: u64) -> Result<u64> {
     let door = corner.ingest().await?;
     let count = events.to_string();
     let arguments = [
@@ -32,12 +33,8 @@ pub async fn fill(corner: &Corner, events: u64) -> Result<()> {
         &count,
     ];
     let outcome = load(Program::new("spillway-loadtest"), &door.url, &arguments).await?;
-    let taken = accepted(&outcome);
-    anyhow::ensure!(
-        taken as u64 == events,
-        "of {events} events {taken} were accepted"
-    );
-    door.stop().await
+    door.stop().await?;
+    Ok(outcome.requests.events_accepted)
 }
 
 /// Starts a worker on what lies there, and waits until it has applied all of it.

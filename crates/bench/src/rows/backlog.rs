@@ -16,7 +16,7 @@ const MIB_SLACK: u64 = 16;
 pub async fn measure(lab: &Lab) -> Result<Row> {
     let events = lab.choose(1_000_000, 20_000);
     let corner = lab.corner(true).await?;
-    fill(&corner, events).await?;
+    let events = fill(&corner, events).await?;
     let drained = drain(lab, &corner, events).await?;
     let consumer = consumer(lab, events).await?;
     let writer = writer(lab, events).await?;
@@ -47,7 +47,7 @@ pub async fn measure(lab: &Lab) -> Result<Row> {
 
 async fn consumer(lab: &Lab, events: u64) -> Result<f64> {
     let corner = lab.corner(true).await?;
-    fill(&corner, events).await?;
+    let events = fill(&corner, events).await?;
     let program = Program::new("yardstick-consumer")
         .env("AMQP_URL", corner.vhost.url())
         .env("QUEUE", "spillway.payments")

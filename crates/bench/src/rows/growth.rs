@@ -11,14 +11,14 @@ const SHARE_LEAST: f64 = 0.8;
 pub async fn measure(lab: &Lab) -> Result<Row> {
     let (events, rows) = lab.choose((300_000, 10_000_000), (20_000, 50_000));
     let empty = lab.corner(true).await?;
-    fill(&empty, events).await?;
-    let without = drain(lab, &empty, events).await?.events_per_second;
+    let waiting = fill(&empty, events).await?;
+    let without = drain(lab, &empty, waiting).await?.events_per_second;
     drop(empty);
     let grown = lab.corner(true).await?;
     grown.migrate().await?;
     grow(&grown, rows).await?;
-    fill(&grown, events).await?;
-    let with = drain(lab, &grown, events).await?.events_per_second;
+    let waiting = fill(&grown, events).await?;
+    let with = drain(lab, &grown, waiting).await?.events_per_second;
     Ok(Row {
         asked: format!("{SHARE_LEAST} × the rate with none"),
         reached: format!("{:.2} × ({})", with / without, per_second(with)),
