@@ -1,7 +1,7 @@
 //! The consuming end: deliveries come out, and each is settled exactly once.
 
 use bytes::Bytes;
-use envelope::{Envelope, Foreign, UnixMicros, Wire};
+use envelope::{Envelope, Fields, Foreign, UnixMicros, Wire};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
@@ -213,12 +213,21 @@ impl Content {
         }
     }
 
-    /// Reads what came over the wire.
-    pub fn read(wire: Wire, body: Bytes) -> Self {
-        match Envelope::from_wire(&wire, body.clone()) {
+    /// Reads what came over the wire; of what is not ours, `all` keeps everything.
+    pub(crate) fn read<F: Fields>(fields: &F, body: Bytes, all: impl FnOnce(&F) -> Wire) -> Self {
+        match Envelope::read(fields, body.clone()) {
             Ok(envelope) => Self::Event(envelope),
-            Err(why) => Self::Foreign { wire, body, why },
+            Err(why) => Self::Foreign {
+                wire: all(fields),
+                body,
+                why,
+            },
         }
+    }
+
+    /// Reads what was kept in our own form.
+    pub fn of_wire(wire: Wire, body: Bytes) -> Self {
+        Self::read(&wire, body, Wire::clone)
     }
 }
 
@@ -243,7 +252,7 @@ mod tests {
     use super::*;
 
     fn delivery(hand: &Arc<Hand>, tag: Tag) -> Delivery {
-        let content = Content::read(Wire::default(), Bytes::new());
+        let content = Content::of_wire(Wire::default(), Bytes::new());
         Delivery::new(content, 0, hand.clone(), tag)
     }
 

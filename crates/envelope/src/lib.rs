@@ -15,4 +15,4 @@ pub use fingerprint::{BodyHash, Key, SignatureDigest};
 pub use moment::{UnixMicros, UnixSeconds};
 pub use name::{EventId, InvalidName, PipelineName, SourceName};
 pub use text::{ContentType, ErrorText, TraceParent};
-pub use wire::{Foreign, Wire, WireValue, header};
+pub use wire::{Fields, Foreign, Wire, WireValue, header};

@@ -1,24 +1,27 @@
 //! Bounded names. Whatever holds one of these may be put into an AMQP field as it is.
+//!
+//! Cheap to clone: an event's names are copied into its row, its effect and its next envelope.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The sender's own name for an event: 1–255 visible ASCII characters.
 ///
 /// 255 bytes is the length of an AMQP short string (AMQP 0-9-1 §4.2.5.3); one more makes the client
 /// library panic. Visible ASCII keeps it printable in a log line and in a terminal.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EventId(Box<str>);
+pub struct EventId(Arc<str>);
 
 /// Who sent the event: the last part of `/webhooks/{source}`, `[a-z0-9-]{1,64}`.
 ///
 /// It is the routing key on the broker, hence no dots and no wildcards.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SourceName(Box<str>);
+pub struct SourceName(Arc<str>);
 
 /// One consumer of events with its own queue, handler and dedupe keys, `[a-z0-9-]{1,64}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PipelineName(Box<str>);
+pub struct PipelineName(Arc<str>);
 
 /// The rule a name broke, in words for whoever chose the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +59,7 @@ impl FromStr for EventId {
     }
 }
 
-fn label(text: &str) -> Result<Box<str>, InvalidName> {
+fn label(text: &str) -> Result<Arc<str>, InvalidName> {
     let bounded = (1..=64).contains(&text.len());
     let plain = text
         .bytes()

@@ -4,8 +4,8 @@
 //! it as JSON. Both therefore carry exactly the same.
 
 use crate::{
-    Attempt, ContentType, DeadLetterNote, Envelope, ErrorText, SignatureDigest, SourceName,
-    TraceParent, UnixMicros, UnixSeconds,
+    Attempt, ContentType, DeadLetterNote, Envelope, ErrorText, SignatureDigest, TraceParent,
+    UnixMicros, UnixSeconds,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -76,50 +76,66 @@ pub enum Foreign {
 impl Wire {
     /// The form written by this version. A reader refuses what it does not know.
     pub const VERSION: i64 = 1;
+}
 
-    fn int(&self, name: &'static str) -> Result<i64, Foreign> {
-        self.optional_int(name).ok_or(Foreign::Missing(name))
+/// Properties and headers as a broker's client holds them: an envelope is read from them as they lie, since
+/// a worker reads thousands a second.
+pub trait Fields {
+    /// The event id.
+    fn message_id(&self) -> Option<&str>;
+
+    /// The media type of the body.
+    fn content_type(&self) -> Option<&str>;
+
+    /// A header that is a whole number.
+    fn int(&self, name: &str) -> Option<i64>;
+
+    /// A header that is a text.
+    fn text(&self, name: &str) -> Option<&str>;
+}
+
+impl Fields for Wire {
+    fn message_id(&self) -> Option<&str> {
+        self.message_id.as_deref()
     }
 
-    fn optional_int(&self, name: &str) -> Option<i64> {
+    fn content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
+    }
+
+    fn int(&self, name: &str) -> Option<i64> {
         match self.headers.get(name)? {
             WireValue::Int(number) => Some(*number),
             WireValue::Text(_) => None,
         }
     }
 
-    fn optional_text(&self, name: &str) -> Option<&str> {
+    fn text(&self, name: &str) -> Option<&str> {
         match self.headers.get(name)? {
             WireValue::Text(text) => Some(text),
             WireValue::Int(_) => None,
         }
     }
-
-    fn text(&self, name: &'static str) -> Result<&str, Foreign> {
-        self.optional_text(name).ok_or(Foreign::Missing(name))
-    }
-
-    fn count(&self, name: &'static str) -> Result<u32, Foreign> {
-        u32::try_from(self.optional_int(name).unwrap_or(0)).map_err(|_| Foreign::Invalid(name))
-    }
 }
 
 impl Envelope {
-    /// The properties and headers to send along with the body.
-    pub fn to_wire(&self) -> Wire {
-        let mut headers = BTreeMap::new();
-        let mut int = |name: &str, value| headers.insert(name.to_owned(), WireValue::Int(value));
+    /// Hands every header to `write`, in no order that means anything.
+    pub fn write_headers(&self, mut write: impl FnMut(&'static str, WireValue)) {
+        let mut int = |name, value| write(name, WireValue::Int(value));
         int(header::ENVELOPE, Wire::VERSION);
         int(header::RECEIVED_AT, self.received_at.0);
         int(header::ATTEMPT, i64::from(self.attempt.number()));
-        int(header::PARKED, i64::from(self.parked));
-        int(header::REPLAYS, i64::from(self.replays));
+        // Not there means zero: the broker reads every header of every event, to route it.
+        if self.parked > 0 {
+            int(header::PARKED, i64::from(self.parked));
+        }
+        if self.replays > 0 {
+            int(header::REPLAYS, i64::from(self.replays));
+        }
         if let Some(signed_at) = self.signed_at {
             int(header::SIGNED_AT, signed_at.0);
         }
-        let mut text = |name: &str, value: &str| {
-            headers.insert(name.to_owned(), WireValue::Text(value.to_owned()))
-        };
+        let mut text = |name, value: &str| write(name, WireValue::Text(value.to_owned()));
         text(header::SOURCE, self.source.as_str());
         if let Some(digest) = self.signature_digest {
             text(header::SIGNATURE_DIGEST, &digest.to_string());
@@ -132,72 +148,85 @@ impl Envelope {
         if let Some(traceparent) = &self.traceparent {
             text(header::TRACEPARENT, traceparent.as_str());
         }
+    }
+
+    /// When it was received as an AMQP timestamp, in seconds since 1970.
+    pub fn timestamp(&self) -> Option<u64> {
+        u64::try_from(self.received_at.seconds().0).ok()
+    }
+
+    /// The properties and headers to keep along with the body.
+    pub fn to_wire(&self) -> Wire {
+        let mut headers = BTreeMap::new();
+        self.write_headers(|name, value| {
+            headers.insert(name.to_owned(), value);
+        });
+        let content_type = self.content_type.as_ref();
         Wire {
             message_id: Some(self.event_id.to_string()),
-            timestamp: u64::try_from(self.received_at.seconds().0).ok(),
-            content_type: self
-                .content_type
-                .as_ref()
-                .map(|value| value.as_str().to_owned()),
+            timestamp: self.timestamp(),
+            content_type: content_type.map(|value| value.as_str().to_owned()),
             headers,
         }
     }
 
     /// Reads an envelope back; [`Foreign`] for a message nobody of ours has written.
-    pub fn from_wire(wire: &Wire, body: Bytes) -> Result<Self, Foreign> {
-        if wire.int(header::ENVELOPE)? != Wire::VERSION {
+    pub fn read(fields: &impl Fields, body: Bytes) -> Result<Self, Foreign> {
+        if int(fields, header::ENVELOPE)? != Wire::VERSION {
             return Err(Foreign::Invalid(header::ENVELOPE));
         }
-        let message_id = wire
-            .message_id
-            .as_deref()
-            .ok_or(Foreign::Missing("message_id"))?;
-        let source = wire.text(header::SOURCE)?;
-        let attempt = u16::try_from(wire.int(header::ATTEMPT)?)
+        let message_id = fields.message_id();
+        let message_id = message_id.ok_or(Foreign::Missing("message_id"))?;
+        let source = fields.text(header::SOURCE);
+        let source = source.ok_or(Foreign::Missing(header::SOURCE))?;
+        let attempt = u16::try_from(int(fields, header::ATTEMPT)?)
             .ok()
             .and_then(Attempt::new);
+        let invalid = |name| move |_| Foreign::Invalid(name);
         Ok(Self {
-            event_id: message_id
-                .parse()
-                .map_err(|_| Foreign::Invalid("message_id"))?,
-            source: source
-                .parse::<SourceName>()
-                .map_err(|_| Foreign::Invalid(header::SOURCE))?,
+            event_id: message_id.parse().map_err(invalid("message_id"))?,
+            source: source.parse().map_err(invalid(header::SOURCE))?,
             body,
-            content_type: wire
-                .content_type
-                .as_ref()
+            content_type: fields
+                .content_type()
                 .and_then(|text| ContentType::from_bytes(text.as_bytes())),
-            received_at: UnixMicros(wire.int(header::RECEIVED_AT)?),
-            signed_at: wire.optional_int(header::SIGNED_AT).map(UnixSeconds),
-            signature_digest: digest(wire)?,
+            received_at: UnixMicros(int(fields, header::RECEIVED_AT)?),
+            signed_at: fields.int(header::SIGNED_AT).map(UnixSeconds),
+            signature_digest: digest(fields)?,
             attempt: attempt.ok_or(Foreign::Invalid(header::ATTEMPT))?,
-            parked: wire.count(header::PARKED)?,
-            replays: wire.count(header::REPLAYS)?,
-            note: note(wire),
-            traceparent: wire
-                .optional_text(header::TRACEPARENT)
+            parked: count(fields, header::PARKED)?,
+            replays: count(fields, header::REPLAYS)?,
+            note: note(fields),
+            traceparent: fields
+                .text(header::TRACEPARENT)
                 .and_then(|text| TraceParent::from_bytes(text.as_bytes())),
         })
     }
 }
 
-fn digest(wire: &Wire) -> Result<Option<SignatureDigest>, Foreign> {
-    wire.optional_text(header::SIGNATURE_DIGEST)
+fn int(fields: &impl Fields, name: &'static str) -> Result<i64, Foreign> {
+    fields.int(name).ok_or(Foreign::Missing(name))
+}
+
+fn count(fields: &impl Fields, name: &'static str) -> Result<u32, Foreign> {
+    u32::try_from(fields.int(name).unwrap_or(0)).map_err(|_| Foreign::Invalid(name))
+}
+
+fn digest(fields: &impl Fields) -> Result<Option<SignatureDigest>, Foreign> {
+    fields
+        .text(header::SIGNATURE_DIGEST)
         .map(|text| {
             SignatureDigest::from_hex(text).ok_or(Foreign::Invalid(header::SIGNATURE_DIGEST))
         })
         .transpose()
 }
 
-fn note(wire: &Wire) -> Option<DeadLetterNote> {
+fn note(fields: &impl Fields) -> Option<DeadLetterNote> {
+    let reason = fields.text(header::ERROR_REASON).unwrap_or("unknown");
     Some(DeadLetterNote {
-        class: wire.optional_text(header::ERROR_CLASS)?.to_owned(),
-        reason: wire
-            .optional_text(header::ERROR_REASON)
-            .unwrap_or("unknown")
-            .to_owned(),
-        error: ErrorText::cut(wire.optional_text(header::ERROR).unwrap_or_default()),
+        class: fields.text(header::ERROR_CLASS)?.to_owned(),
+        reason: reason.to_owned(),
+        error: ErrorText::cut(fields.text(header::ERROR).unwrap_or_default()),
     })
 }
 
@@ -220,7 +249,7 @@ mod tests {
             signature_digest: Some(SignatureDigest::of(&[b"1763900000.", b"{}"])),
             attempt: Attempt::FIRST.next(),
             parked: 1,
-            replays: 0,
+            replays: 2,
             note: Some(DeadLetterNote {
                 class: "passing".into(),
                 reason: "foreign_key".into(),
@@ -244,7 +273,7 @@ mod tests {
             ..Wire::default()
         };
         assert_eq!(
-            Envelope::from_wire(&bare, Bytes::new()),
+            Envelope::read(&bare, Bytes::new()),
             Err(Foreign::Missing(header::ENVELOPE))
         );
         let mut newer = sample().to_wire();
@@ -252,7 +281,7 @@ mod tests {
             .headers
             .insert(header::ENVELOPE.into(), WireValue::Int(2));
         assert_eq!(
-            Envelope::from_wire(&newer, Bytes::new()),
+            Envelope::read(&newer, Bytes::new()),
             Err(Foreign::Invalid(header::ENVELOPE))
         );
     }
@@ -269,7 +298,7 @@ mod tests {
                 signed_at: signed.map(UnixSeconds), attempt: Attempt::new(attempt).unwrap(), parked, note,
                 ..sample()
             };
-            let read = Envelope::from_wire(&envelope.to_wire(), envelope.body.clone());
+            let read = Envelope::read(&envelope.to_wire(), envelope.body.clone());
             prop_assert_eq!(read, Ok(envelope));
         }
     }

@@ -295,7 +295,7 @@ mod tests {
             let bytes = Bytes::from(vec![0; 10 * 1024 * 1024]);
             let hand = Hand::new(|| {});
             let delivery = |&size: &usize| {
-                Delivery::new(Content::read(Wire::default(), bytes.slice(..size)), 0, hand.clone(), 1)
+                Delivery::new(Content::of_wire(Wire::default(), bytes.slice(..size)), 0, hand.clone(), 1)
             };
             let parts: Vec<Vec<usize>> = parts(sizes.iter().map(delivery).collect())
                 .iter()
@@ -316,7 +316,7 @@ mod tests {
         let hand = Hand::new(|| {});
         let delivery = |megabytes: usize| {
             let body = Bytes::from(vec![0; megabytes * 1024 * 1024]);
-            Delivery::new(Content::read(Wire::default(), body), 0, hand.clone(), 1)
+            Delivery::new(Content::of_wire(Wire::default(), body), 0, hand.clone(), 1)
         };
         let sizes = |batch: &[usize]| -> Vec<usize> {
             parts(batch.iter().copied().map(delivery).collect())

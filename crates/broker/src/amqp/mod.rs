@@ -10,6 +10,7 @@ mod consume;
 mod declare;
 mod depth;
 mod epoch;
+mod flight;
 mod holding;
 mod journal;
 mod look;

@@ -1,7 +1,7 @@
 //! Between our wire form and AMQP properties.
 
 use crate::Content;
-use envelope::{Wire, WireValue};
+use envelope::{Envelope, Fields, Wire, WireValue};
 use lapin::BasicProperties;
 use lapin::message::Delivery as AmqpDelivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -14,39 +14,38 @@ const STREAM_OFFSET: &str = "x-stream-offset";
 /// Persistent: what is dead-lettered keeps the mode it was published with.
 const PERSISTENT: u8 = 2;
 
-pub(super) fn write(wire: Wire) -> BasicProperties {
+pub(super) fn write(envelope: &Envelope) -> BasicProperties {
     let mut properties = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_app_id("spillway".into())
-        .with_headers(headers(wire.headers));
-    if let Some(id) = wire.message_id.and_then(short) {
+        .with_headers(headers(envelope));
+    if let Some(id) = short(envelope.event_id.as_str()) {
         properties = properties.with_message_id(id);
     }
-    if let Some(content_type) = wire.content_type.and_then(short) {
+    let content_type = envelope.content_type.as_ref();
+    if let Some(content_type) = content_type.and_then(|value| short(value.as_str())) {
         properties = properties.with_content_type(content_type);
     }
-    match wire.timestamp {
+    match envelope.timestamp() {
         Some(timestamp) => properties.with_timestamp(timestamp),
         None => properties,
     }
 }
 
 /// The library panics on a longer text. Envelopes are bounded, so this leaves nothing of ours out.
-fn short(text: String) -> Option<ShortString> {
+fn short(text: &str) -> Option<ShortString> {
     ShortString::try_new(text).ok()
 }
 
-fn headers(headers: BTreeMap<String, WireValue>) -> FieldTable {
+fn headers(envelope: &Envelope) -> FieldTable {
     let mut table = FieldTable::default();
-    for (name, value) in headers {
+    envelope.write_headers(|name, value| {
         let value = match value {
             WireValue::Int(number) => AMQPValue::LongLongInt(number),
             WireValue::Text(text) => AMQPValue::LongString(text.into()),
         };
-        if let Some(name) = short(name) {
-            table.insert(name, value);
-        }
-    }
+        table.insert(name.into(), value);
+    });
     table
 }
 
@@ -60,13 +59,47 @@ pub(super) fn read(delivery: AmqpDelivery) -> (Content, u32) {
     let count = count.map_or(u32::from(delivery.redelivered), |count| {
         u32::try_from(count).unwrap_or(u32::MAX)
     });
-    let wire = Wire {
-        message_id: properties.message_id().as_ref().map(ToString::to_string),
+    let content = Content::read(&Properties(&properties), delivery.data.into(), wire);
+    (content, count)
+}
+
+/// What the client library has read.
+struct Properties<'a>(&'a BasicProperties);
+
+impl Properties<'_> {
+    fn header(&self, name: &str) -> Option<&AMQPValue> {
+        self.0.headers().as_ref()?.inner().get(name)
+    }
+}
+
+impl Fields for Properties<'_> {
+    fn message_id(&self) -> Option<&str> {
+        self.0.message_id().as_ref().map(ShortString::as_str)
+    }
+
+    fn content_type(&self) -> Option<&str> {
+        self.0.content_type().as_ref().map(ShortString::as_str)
+    }
+
+    fn int(&self, name: &str) -> Option<i64> {
+        self.header(name).and_then(int)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.header(name).and_then(text)
+    }
+}
+
+/// All of it, to keep what is not ours.
+fn wire(Properties(properties): &Properties<'_>) -> Wire {
+    let text = |text: &Option<ShortString>| text.as_ref().map(ToString::to_string);
+    let headers = properties.headers().as_ref();
+    Wire {
+        message_id: text(properties.message_id()),
         timestamp: *properties.timestamp(),
-        content_type: properties.content_type().as_ref().map(ToString::to_string),
+        content_type: text(properties.content_type()),
         headers: headers.map(plain_headers).unwrap_or_default(),
-    };
-    (Content::read(wire, delivery.data.into()), count)
+    }
 }
 
 /// The place of an entry in its stream.
@@ -80,7 +113,7 @@ fn plain_headers(table: &FieldTable) -> BTreeMap<String, WireValue> {
     let readable = |(name, value): (&ShortString, &AMQPValue)| {
         let value = int(value)
             .map(WireValue::Int)
-            .or_else(|| text(value).map(WireValue::Text))?;
+            .or_else(|| text(value).map(|text| WireValue::Text(text.to_owned())))?;
         Some((name.to_string(), value))
     };
     table.inner().iter().filter_map(readable).collect()
@@ -109,9 +142,9 @@ fn int(value: &AMQPValue) -> Option<i64> {
     }
 }
 
-fn text(value: &AMQPValue) -> Option<String> {
+fn text(value: &AMQPValue) -> Option<&str> {
     if let AMQPValue::LongString(text) = value {
-        String::from_utf8(text.as_bytes().to_vec()).ok()
+        std::str::from_utf8(text.as_bytes()).ok()
     } else {
         None
     }

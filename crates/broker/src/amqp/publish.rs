@@ -1,13 +1,13 @@
 //! Publishing: one task per channel takes requests in order and owns their confirms.
 
+use super::flight::{Flight, Outcome};
 use super::properties;
 use super::session::{Condition, Link, Session, SessionWork};
 use crate::{Destination, LaneState, PublishError, PublishLane, PublishRequest, Topology};
-use futures_util::StreamExt;
 use futures_util::future::join_all;
-use futures_util::stream::FuturesUnordered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -17,18 +17,6 @@ use tracing::{error, warn};
 /// A session in which nothing was confirmed for this long, with something in flight, is taken for dead.
 /// A quorum queue on a slow disk confirms within tens of milliseconds, an election takes a second.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// For how long the last confirm tells how long the next one will take. After a second without any the
-/// broker may be quick again.
-const CONFIRM_TELLING: Duration = Duration::from_secs(1);
-
-/// What one publish means for its session.
-enum Outcome {
-    /// The event has its verdict, after so long.
-    Settled(Duration),
-    /// The confirms of this channel can no longer be trusted, or will never come.
-    SessionOver,
-}
 
 /// Keeps the lanes of one connection served until we stop.
 pub(super) async fn supervise(link: Arc<Link>, lanes: Vec<PublishLane>) {
@@ -111,10 +99,12 @@ impl Lane<'_> {
             over,
             link,
         } = self;
+        // Made once: each would register with its token again for every event.
+        let (mut ended, mut others_over) = (pin!(session.ended()), pin!(over.cancelled()));
+        let mut stopping = pin!(link.stop.cancelled());
         let mut condition = session.condition.clone();
-        let mut in_flight = FuturesUnordered::new();
-        let mut progress = Instant::now();
-        let mut confirm_takes = Duration::ZERO;
+        let mut flight = Flight::new(link.settings.in_flight_max);
+        let mut burst = Vec::new();
         let mut tick = interval(CONFIRM_TIMEOUT / 6);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut drained = false;
@@ -122,44 +112,22 @@ impl Lane<'_> {
         link.readiness.stood();
         loop {
             let blocked = *condition.borrow() == Condition::Blocked;
-            let room = in_flight.len() < link.settings.in_flight_max && !blocked;
+            let room = if blocked || drained { 0 } else { flight.room() };
             tokio::select! {
                 biased;
-                () = session.ended() => break,
-                () = over.cancelled() => break,
-                Some(outcome) = in_flight.next() => {
-                    progress = Instant::now();
-                    match outcome {
-                        Outcome::Settled(took) => confirm_takes = took,
-                        Outcome::SessionOver => break,
-                    }
-                }
+                () = &mut ended => break,
+                () = &mut others_over => break,
+                trusted = flight.land(), if !flight.is_empty() => if !trusted {
+                    break;
+                },
                 // Pushed here and polled above by this one task: the first poll takes the delivery tag
                 // and queues the frames with nothing in between, so confirms cannot be mixed up.
-                request = lane.requests.recv(), if room && !drained => match request {
-                    // Without this a queue of requests that wait longer than their senders do would be
-                    // published one by one, each too late, for as long as it stays full.
-                    Some(request)
-                        if !in_flight.is_empty()
-                            && request.is_late(Instant::now(), confirm_takes) =>
-                    {
-                        request.refuse(PublishError::Overloaded);
-                    }
-                    // One alone is tried whatever the last one took, or nobody would learn that the
-                    // broker is quick again.
-                    Some(request) => {
-                        if in_flight.is_empty() {
-                            if progress.elapsed() > CONFIRM_TELLING {
-                                confirm_takes = Duration::ZERO;
-                            }
-                            progress = Instant::now();
-                        }
-                        in_flight.push(publish(&channel, request));
-                    }
-                    None => drained = true,
-                },
+                count = lane.requests.recv_many(&mut burst, room), if room > 0 => {
+                    drained = count == 0;
+                    flight.launch(burst.drain(..), |request| publish(&channel, request));
+                }
                 _ = tick.tick() => {
-                    if !blocked && !in_flight.is_empty() && progress.elapsed() > CONFIRM_TIMEOUT {
+                    if !blocked && flight.is_stuck_for(CONFIRM_TIMEOUT) {
                         error!("the broker confirmed nothing for {CONFIRM_TIMEOUT:?}, giving the session up");
                         break;
                     }
@@ -171,13 +139,13 @@ impl Lane<'_> {
                         // The frames of a blocked connection are never written: answer at once (I8).
                         lane.refuse_waiting(PublishError::Blocked);
                     }
-                    progress = Instant::now();
+                    flight.excuse();
                 }
                 // What is in flight gets its verdict; what comes now is refused by the closed lane.
-                () = link.stop.cancelled(), if !lane.requests.is_closed() => lane.requests.close(),
+                () = &mut stopping, if !lane.requests.is_closed() => lane.requests.close(),
             }
             let stuck = blocked && lane.requests.is_closed();
-            if stuck || (drained && in_flight.is_empty()) {
+            if stuck || (drained && flight.is_empty()) {
                 break;
             }
         }
@@ -206,7 +174,7 @@ async fn publish(channel: &Channel, request: PublishRequest) -> Outcome {
         // RabbitMQ refuses `immediate`.
         immediate: false,
     };
-    let properties = properties::write(request.envelope.to_wire());
+    let properties = properties::write(&request.envelope);
     let body = request.envelope.body.clone();
     let published = channel.basic_publish(exchange.into(), key.into(), options, &body, properties);
     let verdict = match published.await {

@@ -104,7 +104,7 @@ fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     let body = row.get::<_, Vec<u8>>(2)?;
     Ok(Entry {
         position,
-        content: Content::read(wire, body.into()),
+        content: Content::of_wire(wire, body.into()),
     })
 }
 

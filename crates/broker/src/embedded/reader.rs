@@ -214,7 +214,7 @@ impl Reader {
         self.held.insert(tag, held);
         // What cannot be read as our wire form has none of our headers: it is foreign, and kept as evidence.
         let wire = serde_json::from_slice(&taken.wire).unwrap_or_default();
-        let content = Content::read(wire, taken.body);
+        let content = Content::of_wire(wire, taken.body);
         self.line.take(content.received_at());
         let delivery = Delivery::new(content, taken.deliveries, self.hand.clone(), tag);
         // The channel holds a whole prefetch, so it fails only where the consumer has closed; the delivery

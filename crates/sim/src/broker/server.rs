@@ -354,6 +354,6 @@ impl State {
 
 impl Message {
     fn content(&self) -> Content {
-        Content::read(self.wire.clone(), self.body.clone())
+        Content::of_wire(self.wire.clone(), self.body.clone())
     }
 }

@@ -152,7 +152,7 @@ fn envelope(full: &FullLetter) -> Option<Envelope> {
     if full.letter.reason == Reason::Foreign.as_str() {
         return None;
     }
-    let envelope = Envelope::from_wire(&full.headers, full.payload.clone()).ok()?;
+    let envelope = Envelope::read(&full.headers, full.payload.clone()).ok()?;
     Some(Envelope {
         replays: full.letter.replays.saturating_add(1),
         // Let through by a person: nothing about it is to be recognised any more.
