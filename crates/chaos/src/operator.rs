@@ -3,6 +3,7 @@
 use crate::system::Servers;
 use anyhow::Context as _;
 use std::path::Path;
+use std::process::ExitStatus;
 use std::time::Duration;
 use testkit::Program;
 
@@ -31,10 +32,19 @@ pub async fn operate_on(folder: &Path, arguments: &[&str]) -> Said {
 
 async fn operate(program: Program) -> Said {
     let mut running = program.spawn().unwrap();
-    let status = running.wait(PATIENCE).await.unwrap();
+    let ended = running.wait(PATIENCE).await;
+    // What never ends is not content either: a run of chaos has a verdict all the same.
+    let ok = ended.as_ref().is_ok_and(ExitStatus::success);
+    if let Err(why) = ended {
+        running.kill().unwrap();
+        return Said {
+            text: format!("{why:#}"),
+            ok,
+        };
+    }
     Said {
         text: running.complete_output().await,
-        ok: status.success(),
+        ok,
     }
 }
 
