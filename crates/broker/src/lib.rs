@@ -21,6 +21,7 @@ mod publisher;
 mod pulse;
 mod start;
 mod topology;
+mod vitals;
 
 pub use consumer::{Consumer, Content, Delivery, Ending, Feed, Hand, Receipt, Tag, consumer};
 pub use embedded::{KeepError, Spool, Spooled};
@@ -36,3 +37,4 @@ pub use topology::{
     Binding, DeadLetterTo, Destination, Exchange, ExchangeKind, Journal, Pipeline, Queue,
     QueueKind, QueueName, SourceFilter, Topology,
 };
+pub use vitals::Vitals;

@@ -2,7 +2,7 @@
 
 use crate::{
     Consumer, InHand, JournalError, JournalReader, JournalStart, Look, LookError, Publisher, Pulse,
-    Pulses, QueueName, Topology, amqp, embedded,
+    Pulses, QueueName, Topology, Vitals, amqp, embedded,
 };
 use envelope::{EventId, SourceName, UnixMicros};
 use std::fmt;
@@ -220,6 +220,14 @@ impl Broker {
         match self {
             Self::Amqp(broker) => broker.pulses(),
             Self::Embedded(broker) => broker.pulses(),
+        }
+    }
+
+    /// How the connections with the broker are. The embedded one has none, so nothing blocks them.
+    pub fn vitals(&self) -> Vitals {
+        match self {
+            Self::Amqp(broker) => broker.vitals(),
+            Self::Embedded(_) => Vitals::of_publisher(),
         }
     }
 

@@ -46,6 +46,16 @@ impl TraceParent {
         let lower_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
         (lengths == [2, 32, 16, 2] && text.bytes().all(lower_hex)).then_some(Self(text))
     }
+
+    /// The trace it belongs to: 32 hexadecimal digits.
+    pub fn trace_id(&self) -> &str {
+        &self.0[3..35]
+    }
+
+    /// The sender's span in that trace: 16 hexadecimal digits.
+    pub fn parent_id(&self) -> &str {
+        &self.0[36..52]
+    }
 }
 
 impl ErrorText {
@@ -82,7 +92,9 @@ mod tests {
     #[test]
     fn a_traceparent_of_another_form_is_left_behind() {
         let good = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert!(TraceParent::from_bytes(good).is_some());
+        let traceparent = TraceParent::from_bytes(good).unwrap();
+        assert_eq!(traceparent.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(traceparent.parent_id(), "00f067aa0ba902b7");
         assert!(TraceParent::from_bytes(b"00-xyz").is_none());
         assert!(TraceParent::from_bytes(&[b'0'; 55]).is_none());
     }

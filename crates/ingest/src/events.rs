@@ -5,8 +5,12 @@ use crate::store::Stored;
 use broker::embedded::Standing;
 use broker::{Confirmed, PublishError};
 use envelope::{EventId, SourceName, UnixMicros};
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
 use signing::Verified;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::{debug, info, warn};
 
@@ -19,16 +23,35 @@ const SKEW_SECONDS: &[f64] = &[-300.0, -60.0, -10.0, -2.0, 0.0, 2.0, 10.0, 60.0,
 /// The label of a request whose source is not configured: what senders make up is no label.
 const UNKNOWN: &str = "unknown";
 
-/// The metrics of the door.
+/// The metrics of the door. Cheap to clone, and nothing is looked up by its labels while requests come in.
 #[derive(Clone, Debug)]
 pub struct Events {
-    requests: IntCounterVec,
-    request_seconds: HistogramVec,
-    skew_seconds: HistogramVec,
-    confirms: IntCounterVec,
+    sources: Arc<BTreeMap<SourceName, OfSource>>,
+    unknown: OfSource,
+    confirms: Confirms,
     confirm_seconds: Histogram,
     spool_events: IntGauge,
     spool_bytes: IntGauge,
+}
+
+/// What is counted for one source.
+#[derive(Clone, Debug)]
+struct OfSource {
+    outcomes: [(&'static str, IntCounter); OUTCOMES.len()],
+    request_seconds: Histogram,
+    skew_seconds: Histogram,
+}
+
+/// The broker's verdicts.
+#[derive(Clone, Debug)]
+struct Confirms {
+    confirmed: IntCounter,
+    away: IntCounter,
+    blocked: IntCounter,
+    refused: IntCounter,
+    unroutable: IntCounter,
+    no_verdict: IntCounter,
+    overloaded: IntCounter,
 }
 
 impl Events {
@@ -40,39 +63,22 @@ impl Events {
         registry: &Registry,
         sources: impl Iterator<Item = &'a SourceName>,
     ) -> prometheus::Result<Self> {
-        let histogram =
-            |name, help, buckets: &[f64]| HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        let per_source = PerSource::register(registry)?;
+        let confirms = IntCounterVec::new(
+            Opts::new(
+                "publish_confirms_total",
+                "Verdicts of the broker on published events.",
+            ),
+            &["verdict"],
+        )?;
         let events = Self {
-            requests: IntCounterVec::new(
-                Opts::new(
-                    "ingest_requests_total",
-                    "Requests answered, by source and outcome.",
-                ),
-                &["source", "outcome"],
-            )?,
-            request_seconds: HistogramVec::new(
-                histogram(
-                    "ingest_request_seconds",
-                    "From a request's head to its answer.",
-                    SECONDS,
-                ),
-                &["source"],
-            )?,
-            skew_seconds: HistogramVec::new(
-                histogram(
-                    "ingest_clock_skew_seconds",
-                    "Our clock minus the signed timestamp; a median away from zero is a wrong clock.",
-                    SKEW_SECONDS,
-                ),
-                &["source"],
-            )?,
-            confirms: IntCounterVec::new(
-                Opts::new(
-                    "publish_confirms_total",
-                    "Verdicts of the broker on published events.",
-                ),
-                &["verdict"],
-            )?,
+            sources: Arc::new(
+                sources
+                    .map(|source| (source.clone(), per_source.of(source.as_str())))
+                    .collect(),
+            ),
+            unknown: per_source.of(UNKNOWN),
+            confirms: Confirms::of(&confirms),
             confirm_seconds: Histogram::with_opts(histogram(
                 "publish_confirm_seconds",
                 "From publishing an event to the broker's verdict.",
@@ -87,36 +93,17 @@ impl Events {
                 "Bytes in use of the spool's file; at [spool] max_bytes the answer is 503.",
             )?,
         };
-        registry.register(Box::new(events.requests.clone()))?;
-        registry.register(Box::new(events.request_seconds.clone()))?;
-        registry.register(Box::new(events.skew_seconds.clone()))?;
-        registry.register(Box::new(events.confirms.clone()))?;
+        registry.register(Box::new(confirms))?;
         registry.register(Box::new(events.confirm_seconds.clone()))?;
         registry.register(Box::new(events.spool_events.clone()))?;
         registry.register(Box::new(events.spool_bytes.clone()))?;
-        events.start_at_zero(sources);
         Ok(events)
     }
 
-    fn start_at_zero<'a>(&self, sources: impl Iterator<Item = &'a SourceName>) {
-        for source in sources.map(SourceName::as_str).chain([UNKNOWN]) {
-            OUTCOMES
-                .iter()
-                .for_each(|outcome| self.requests.with_label_values(&[source, outcome]).reset());
-            let _ = self.request_seconds.with_label_values(&[source]);
-            let _ = self.skew_seconds.with_label_values(&[source]);
-        }
-        for verdict in [
-            "confirmed",
-            "away",
-            "blocked",
-            "refused",
-            "unroutable",
-            "no_verdict",
-            "overloaded",
-        ] {
-            self.confirms.with_label_values(&[verdict]).reset();
-        }
+    /// A source that is not configured is counted as unknown.
+    fn of(&self, source: Option<&SourceName>) -> &OfSource {
+        let known = source.and_then(|source| self.sources.get(source));
+        known.unwrap_or(&self.unknown)
     }
 
     /// A request has its answer. A burst of `forbidden` is a rotated secret or somebody trying keys; see
@@ -151,10 +138,9 @@ impl Events {
                 outcome
             }
         };
-        self.requests.with_label_values(&[name, outcome]).inc();
-        self.request_seconds
-            .with_label_values(&[name])
-            .observe(took.as_secs_f64());
+        let counted = self.of(source);
+        counted.answered(outcome);
+        counted.request_seconds.observe(took.as_secs_f64());
     }
 
     /// A signature was right. Where it covers a timestamp, the skew's median says whether a clock is wrong, and whose it may be.
@@ -168,24 +154,23 @@ impl Events {
             return;
         };
         let skew = received_at.seconds().0.saturating_sub(signed_at.0);
-        self.skew_seconds
-            .with_label_values(&[source.as_str()])
-            .observe(skew as f64);
+        self.of(Some(source)).skew_seconds.observe(skew as f64);
     }
 
     /// The broker has given its verdict, or has not in time. `unroutable` means that its topology was
     /// changed by hand.
     pub(crate) fn published(&self, verdict: &Result<Confirmed, PublishError>, took: Duration) {
-        let word = match verdict {
-            Ok(_) => "confirmed",
-            Err(PublishError::Away) => "away",
-            Err(PublishError::Blocked) => "blocked",
-            Err(PublishError::Refused) => "refused",
-            Err(PublishError::Unroutable) => "unroutable",
-            Err(PublishError::NoVerdict) => "no_verdict",
-            Err(PublishError::Overloaded) => "overloaded",
+        let confirms = &self.confirms;
+        let counter = match verdict {
+            Ok(_) => &confirms.confirmed,
+            Err(PublishError::Away) => &confirms.away,
+            Err(PublishError::Blocked) => &confirms.blocked,
+            Err(PublishError::Refused) => &confirms.refused,
+            Err(PublishError::Unroutable) => &confirms.unroutable,
+            Err(PublishError::NoVerdict) => &confirms.no_verdict,
+            Err(PublishError::Overloaded) => &confirms.overloaded,
         };
-        self.confirms.with_label_values(&[word]).inc();
+        counter.inc();
         self.confirm_seconds.observe(took.as_secs_f64());
     }
 
@@ -208,8 +193,83 @@ impl Events {
     /// A request met a defect of ours and was answered with 500. Please report it.
     pub(crate) fn panicked(&self) {
         warn!("a request met a defect; it was answered with 500");
-        self.requests
-            .with_label_values(&[UNKNOWN, Refused::Defect.outcome()])
-            .inc();
+        self.unknown.answered(Refused::Defect.outcome());
     }
+}
+
+/// What is registered once and counted for each source.
+struct PerSource {
+    requests: IntCounterVec,
+    request_seconds: HistogramVec,
+    skew_seconds: HistogramVec,
+}
+
+impl PerSource {
+    fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let per_source = Self {
+            requests: IntCounterVec::new(
+                Opts::new(
+                    "ingest_requests_total",
+                    "Requests answered, by source and outcome.",
+                ),
+                &["source", "outcome"],
+            )?,
+            request_seconds: HistogramVec::new(
+                histogram(
+                    "ingest_request_seconds",
+                    "From a request's head to its answer.",
+                    SECONDS,
+                ),
+                &["source"],
+            )?,
+            skew_seconds: HistogramVec::new(
+                histogram(
+                    "ingest_clock_skew_seconds",
+                    "Our clock minus the signed timestamp; a median away from zero is a wrong clock.",
+                    SKEW_SECONDS,
+                ),
+                &["source"],
+            )?,
+        };
+        registry.register(Box::new(per_source.requests.clone()))?;
+        registry.register(Box::new(per_source.request_seconds.clone()))?;
+        registry.register(Box::new(per_source.skew_seconds.clone()))?;
+        Ok(per_source)
+    }
+
+    fn of(&self, source: &str) -> OfSource {
+        let counter = |outcome| self.requests.with_label_values(&[source, outcome]);
+        OfSource {
+            outcomes: OUTCOMES.map(|outcome| (outcome, counter(outcome))),
+            request_seconds: self.request_seconds.with_label_values(&[source]),
+            skew_seconds: self.skew_seconds.with_label_values(&[source]),
+        }
+    }
+}
+
+impl OfSource {
+    /// The usual outcome stands first, so this is one comparison.
+    fn answered(&self, outcome: &str) {
+        let counter = self.outcomes.iter().find(|(word, _)| *word == outcome);
+        counter.into_iter().for_each(|(_, counter)| counter.inc());
+    }
+}
+
+impl Confirms {
+    fn of(verdicts: &IntCounterVec) -> Self {
+        let verdict = |word| verdicts.with_label_values(&[word]);
+        Self {
+            confirmed: verdict("confirmed"),
+            away: verdict("away"),
+            blocked: verdict("blocked"),
+            refused: verdict("refused"),
+            unroutable: verdict("unroutable"),
+            no_verdict: verdict("no_verdict"),
+            overloaded: verdict("overloaded"),
+        }
+    }
+}
+
+fn histogram(name: &str, help: &str, buckets: &[f64]) -> HistogramOpts {
+    HistogramOpts::new(name, help).buckets(buckets.to_vec())
 }

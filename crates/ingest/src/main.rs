@@ -70,13 +70,19 @@ async fn run(config: Config, sources: config::Sources, url: BrokerUrl) -> anyhow
     let topology = config::topology(&config);
     let last = CancellationToken::new();
     let health = Health::default();
-    let admin = tokio::spawn(admin::serve(admin, registry, health.clone(), last.clone()));
+    let admin = tokio::spawn(admin::serve(
+        admin,
+        registry.clone(),
+        health.clone(),
+        last.clone(),
+    ));
     let broker = Broker::start(
         &url,
         &topology,
         config.broker.settings("spillway-ingest"),
         last.clone(),
     )?;
+    telemetry::show_broker(&registry, broker.vitals())?;
     info!("publishing to {url}");
 
     let spooling = Spooling::start(&config.spool, broker.publisher(), events.clone())?;

@@ -1,6 +1,7 @@
 //! The admin port: `/healthz`, `/readyz`, `/metrics`. Not for the public internet.
 
 use crate::Health;
+use crate::telemetry;
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -19,11 +20,12 @@ pub async fn serve(
     health: Health,
     stop: CancellationToken,
 ) {
+    let process = telemetry::process();
     let pages = Router::new()
         // Live: the process answers. It never depends on a dependency, whose outage no restart mends.
         .route("/healthz", get(async || "live\n"))
         .route("/readyz", get(async move || readiness(&health)))
-        .route("/metrics", get(async move || metrics(&registry)));
+        .route("/metrics", get(async move || metrics(&[registry, process])));
     let serving = axum::serve(listener, pages).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(why) = serving.await {
         error!("the admin port ended: {why}");
@@ -38,8 +40,9 @@ fn readiness(health: &Health) -> impl IntoResponse + use<> {
     }
 }
 
-fn metrics(registry: &Registry) -> impl IntoResponse + use<> {
-    match TextEncoder::new().encode_to_string(&registry.gather()) {
+fn metrics(registries: &[Registry]) -> impl IntoResponse + use<> {
+    let families: Vec<_> = registries.iter().flat_map(Registry::gather).collect();
+    match TextEncoder::new().encode_to_string(&families) {
         Ok(page) => (StatusCode::OK, [(header::CONTENT_TYPE, TEXT_FORMAT)], page),
         Err(why) => {
             let plain = [(header::CONTENT_TYPE, "text/plain")];

@@ -66,6 +66,42 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason, for metrics that are there at zero.
+    pub const ALL: [Self; 13] = [
+        Self::Foreign,
+        Self::NotJson,
+        Self::Schema,
+        Self::UnknownVersion,
+        Self::ContradictingId,
+        Self::ConflictingBody,
+        Self::ReplayedSignature,
+        Self::RefusedByLedger,
+        Self::RetriesExhausted,
+        Self::ParkedTooLong,
+        Self::CrashLoop,
+        Self::BeyondRetention,
+        Self::Unrouted,
+    ];
+
+    /// The class of the faults that end for this reason.
+    pub fn class(self) -> Class {
+        match self {
+            Self::RetriesExhausted => Class::Passing,
+            Self::ParkedTooLong => Class::Contention,
+            Self::Foreign
+            | Self::NotJson
+            | Self::Schema
+            | Self::UnknownVersion
+            | Self::ContradictingId
+            | Self::ConflictingBody
+            | Self::ReplayedSignature
+            | Self::RefusedByLedger
+            | Self::CrashLoop
+            | Self::BeyondRetention
+            | Self::Unrouted => Class::Poison,
+        }
+    }
+
     /// The word used in headers, metrics and dead letters.
     pub fn as_str(self) -> &'static str {
         match self {

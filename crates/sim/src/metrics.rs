@@ -7,9 +7,9 @@ thread_local! {
     static SHARED: (ingest::Events, worker::Events) = {
         let registry = Registry::new();
         let door = ingest::Events::register(&registry, std::iter::empty());
-        let worker = worker::Events::register(&registry, &pipeline());
+        let workers = worker::Metrics::register(&registry, std::iter::empty());
         let once = "a new registry has none of them";
-        (door.expect(once), worker.expect(once))
+        (door.expect(once), workers.expect(once).of(&pipeline(), "simulated"))
     };
 }
 

@@ -90,6 +90,7 @@ impl Control {
         let settings = self.config.broker.settings("spillway control");
         let topology = config::topology(&self.config);
         let broker = Broker::start(&self.broker, &topology, settings, last.clone())?;
+        telemetry::show_broker(&registry, broker.vitals())?;
         let mut tasks = JoinSet::new();
         let (name, config) = (&self.name, &self.config);
         housekeeping::start(&mut tasks, name, &ledger, &broker, config, &registry, &stop)?;

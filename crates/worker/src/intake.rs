@@ -29,13 +29,16 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         } in batch
         {
             match content {
-                Content::Event(envelope) => match self.decode(&envelope) {
-                    Ok(candidate) => work.push(Work {
-                        candidate,
-                        held: Held { envelope, receipt },
-                    }),
-                    Err(fault) => dead.push(self.poisoned(envelope, receipt, fault)),
-                },
+                Content::Event(envelope) => {
+                    self.events.taken(&envelope);
+                    match self.decode(&envelope) {
+                        Ok(candidate) => work.push(Work {
+                            candidate,
+                            held: Held { envelope, receipt },
+                        }),
+                        Err(fault) => dead.push(self.poisoned(envelope, receipt, fault)),
+                    }
+                }
                 Content::Foreign { wire, body, why } => {
                     dead.push(self.foreign(&wire, body, &why, receipt))
                 }

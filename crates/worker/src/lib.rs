@@ -3,6 +3,7 @@
 //! It never answers a sender and never decides what "applied" means: the ledger's commit does (I2). Start
 //! with `process.rs`: one batch of deliveries on one screen.
 
+mod busy;
 mod claim;
 mod collapse;
 mod commit;
@@ -19,5 +20,5 @@ mod settle;
 pub mod start;
 mod suspects;
 
-pub use events::Events;
+pub use events::{Events, Metrics};
 pub use run::{Bounds, Worker, unique_name};

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use worker::handlers::payments::Payments;
-use worker::{Bounds, Events, Worker, unique_name};
+use worker::{Bounds, Metrics, Worker, unique_name};
 
 /// Takes events off the queue and applies each once.
 #[derive(Debug, Parser)]
@@ -143,8 +143,10 @@ impl Program {
             settings,
             last.clone(),
         )?;
+        telemetry::show_broker(&registry, broker.vitals())?;
         let bounds = Bounds::from(&self.config.worker);
-        let events = Events::register(&registry, &self.pipeline)?;
+        let metrics = Metrics::register(&registry, self.config.sources.keys())?;
+        let events = metrics.of(&self.pipeline, &self.name);
         let (name, pipeline) = (self.name.clone(), self.pipeline.clone());
         let worker = Worker::new(
             name,

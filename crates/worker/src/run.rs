@@ -3,7 +3,6 @@
 use crate::events::Events;
 use crate::gate::Gate;
 use crate::guard::Guards;
-use crate::pulse::Busy;
 use crate::settle::Outbox;
 use crate::suspects::Returned;
 use broker::{Consumer, Delivery, Publisher};
@@ -11,7 +10,7 @@ use envelope::{PipelineName, UnixMicros};
 use ledger::{Handler, Ledger, Recall};
 use ops::config::WorkerConfig;
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -28,7 +27,6 @@ pub struct Worker<L, H> {
     pub(crate) returned: Returned,
     pub(crate) outbox: Outbox,
     pub(crate) events: Events,
-    pub(crate) busy: Busy,
     pub(crate) now: fn() -> UnixMicros,
     pub(crate) remembered: Duration,
     bounds: Bounds,
@@ -110,7 +108,6 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             returned: Returned::default(),
             outbox,
             events,
-            busy: Busy::default(),
             now,
             remembered: REMEMBERED,
             bounds,
@@ -170,9 +167,8 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             let Some(batch) = batch else { break };
             let in_parts = async {
                 for part in parts(batch) {
-                    let began = Instant::now();
+                    let _at_work = self.events.at_work();
                     self.process(part, stop).await;
-                    self.busy.add(began.elapsed());
                 }
             };
             tokio::select! {

@@ -45,6 +45,7 @@ struct Consuming {
 }
 
 impl SessionWork for Consuming {
+    const CONNECTION: &'static str = "consuming";
     const CONSUMES: bool = true;
 
     async fn run(&mut self, session: &Session) -> bool {

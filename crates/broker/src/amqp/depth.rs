@@ -36,6 +36,7 @@ struct Watching {
 }
 
 impl SessionWork for Watching {
+    const CONNECTION: &'static str = "looking";
     const CONSUMES: bool = false;
 
     async fn run(&mut self, session: &Session) -> bool {

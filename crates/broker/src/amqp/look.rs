@@ -58,6 +58,7 @@ struct Looking {
 }
 
 impl SessionWork for Looking {
+    const CONNECTION: &'static str = "looking";
     const CONSUMES: bool = false;
 
     async fn run(&mut self, session: &Session) -> bool {

@@ -28,7 +28,7 @@ use crate::journal::journal_reader;
 use crate::pulse::PULSES_MAX;
 use crate::{
     Consumer, InHand, JournalReader, JournalStart, Look, LookError, Publisher, Pulse, Pulses,
-    QueueName, Settings, StartError, Topology, consumer, publisher,
+    QueueName, Settings, StartError, Topology, Vitals, consumer, publisher,
 };
 use look::Ask;
 use session::{Link, Readiness};
@@ -121,6 +121,10 @@ impl Broker {
             asks
         });
         look::ask(asks, queues.to_vec()).await
+    }
+
+    pub(crate) fn vitals(&self) -> Vitals {
+        self.link.vitals.clone()
     }
 
     pub(crate) fn in_hand(&self, queue: &QueueName) -> InHand {

@@ -3,6 +3,7 @@
 use super::flight::{Flight, Outcome};
 use super::properties;
 use super::session::{Condition, Link, Session, SessionWork};
+use crate::vitals::PUBLISHING;
 use crate::{Destination, LaneState, PublishError, PublishLane, PublishRequest, Topology};
 use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -34,6 +35,7 @@ struct Publishing {
 }
 
 impl SessionWork for Publishing {
+    const CONNECTION: &'static str = PUBLISHING;
     const CONSUMES: bool = false;
 
     async fn run(&mut self, session: &Session) -> bool {

@@ -38,6 +38,7 @@ struct Beating<M> {
 }
 
 impl<M: Fn() -> Pulse + Send + Sync> SessionWork for Beating<M> {
+    const CONNECTION: &'static str = "pulsing";
     const CONSUMES: bool = false;
 
     async fn run(&mut self, session: &Session) -> bool {
@@ -110,6 +111,7 @@ struct Listening {
 }
 
 impl SessionWork for Listening {
+    const CONNECTION: &'static str = "listening";
     const CONSUMES: bool = false;
 
     async fn run(&mut self, session: &Session) -> bool {

@@ -1,13 +1,14 @@
 //! One connection from its opening to its end. A session is never repaired, only replaced.
 
 use super::declare;
-use crate::{Settings, StartError, Topology};
+use crate::{Settings, StartError, Topology, Vitals};
 use futures_util::StreamExt;
 use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, Event};
 use resilience::Backoff;
+use std::convert::Infallible;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tokio::time::{sleep, timeout};
@@ -30,7 +31,7 @@ pub(super) struct Link {
     pub(super) settings: Settings,
     pub(super) stop: CancellationToken,
     pub(super) readiness: Readiness,
-    epochs: AtomicU64,
+    pub(super) vitals: Vitals,
     declaring: Mutex<()>,
     declared: AtomicBool,
     declares: bool,
@@ -133,7 +134,7 @@ impl Link {
             settings,
             stop,
             readiness,
-            epochs: AtomicU64::new(1),
+            vitals: Vitals::of_publisher(),
             declaring: Mutex::default(),
             declared: AtomicBool::new(false),
             declares: true,
@@ -152,6 +153,7 @@ impl Link {
     /// Ends when `work` says so or when we are stopping and no session stands.
     pub(super) async fn keep_open<W: SessionWork>(&self, purpose: &str, work: &mut W) {
         let mut failures = 0;
+        self.vitals.knows(W::CONNECTION);
         while !self.stop.is_cancelled() {
             let opened = tokio::select! {
                 opened = self.open(purpose, W::CONSUMES) => opened,
@@ -164,7 +166,11 @@ impl Link {
                         epoch = session.epoch,
                         "connected to the broker for {purpose}"
                     );
-                    let done = work.run(&session).await;
+                    let done = tokio::select! {
+                        biased;
+                        done = work.run(&session) => done,
+                        never = self.tell_of(W::CONNECTION, session.condition.clone()) => match never {},
+                    };
                     session.close().await;
                     if done {
                         return;
@@ -192,6 +198,22 @@ impl Link {
         }
     }
 
+    /// Says on the metrics page whether the broker blocks this connection.
+    async fn tell_of(
+        &self,
+        connection: &'static str,
+        mut condition: watch::Receiver<Condition>,
+    ) -> Infallible {
+        loop {
+            let blocked = *condition.borrow_and_update() == Condition::Blocked;
+            let _blocked = blocked.then(|| self.vitals.blocked(connection));
+            if condition.changed().await.is_err() {
+                // The connection has ended, and so will the work on it.
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// Opens one session, once.
     pub(super) async fn open(&self, purpose: &str, consumes: bool) -> Result<Session, OpenError> {
         let name = format!("{} {purpose}", self.settings.program);
@@ -200,7 +222,7 @@ impl Link {
         let connecting = Connection::connect_uri(self.uri.clone(), properties);
         let connection = bounded("connecting", connecting).await?;
         let (condition, ended) = watch_events(&connection);
-        let epoch = self.epochs.fetch_add(1, Ordering::Relaxed);
+        let epoch = self.vitals.next_epoch();
         let session = Session {
             connection,
             epoch,
@@ -239,6 +261,9 @@ impl Link {
 
 /// What a session is for.
 pub(super) trait SessionWork {
+    /// What kind of connection it is, for the metrics page.
+    const CONNECTION: &'static str;
+
     /// Whether it needs the queues themselves, and not only a way to them.
     const CONSUMES: bool;
 

@@ -3,9 +3,10 @@
 use crate::reconcile::Observer;
 use broker::{Broker, Look, QueueName, Topology};
 use envelope::PipelineName;
-use ledger::Books;
+use ledger::{Books, DeadCount};
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
-use resilience::RETRY_DELAYS;
+use resilience::{Class, RETRY_DELAYS};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,12 @@ use tracing::debug;
 
 /// The class of letters that still lie in their dead queue: what is in them is read when they are archived.
 const UNARCHIVED: &str = "unarchived";
+
+/// What the letters of events that no pipeline takes are filed under.
+const UNROUTED: &str = "unrouted";
+
+/// What letters can be of, as they are archived.
+const CLASSES: [Class; 3] = [Class::Contention, Class::Passing, Class::Poison];
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -77,7 +84,36 @@ impl Depths {
                 .with_label_values(&[pipeline.name.as_str()])
                 .set(0);
         }
+        depths.start_at_zero();
         Ok(depths)
+    }
+
+    /// A family without a sample is not on the page at all.
+    fn start_at_zero(&self) {
+        for name in self.topology.pipelines.iter().map(|it| &it.name) {
+            self.set(QueueName::main(name).as_str(), "ready", 0);
+            self.set(QueueName::main(name).as_str(), "unacked", 0);
+            let unarchived = [name.as_str(), UNARCHIVED];
+            self.letters.with_label_values(&unarchived).set(0);
+        }
+        self.show_letters(&[]);
+    }
+
+    /// Each is set once and none is taken away in between: a reader finds all of them at any time.
+    fn show_letters(&self, counts: &[DeadCount]) {
+        let names = self.topology.pipelines.iter().map(|it| it.name.as_str());
+        let known = names
+            .chain([UNROUTED])
+            .flat_map(|pipeline| CLASSES.map(move |class| ((pipeline, class.as_str()), 0)));
+        let mut letters: BTreeMap<_, _> = known.collect();
+        letters.extend(counts.iter().map(|count| {
+            let labels = (count.pipeline.as_str(), count.class.as_str());
+            (labels, count.letters)
+        }));
+        for ((pipeline, class), letters) in letters {
+            let gauge = self.letters.with_label_values(&[pipeline, class]);
+            gauge.set(signed(letters));
+        }
     }
 
     /// Looks until told to stop.
@@ -102,13 +138,7 @@ impl Depths {
 
     async fn look<B: Books>(&self, ledger: &B, broker: &Broker, observer: &Observer) {
         if let Ok(counts) = ledger.dead_by_class().await {
-            self.letters.reset();
-            for count in counts {
-                let labels = [count.pipeline.as_str(), count.class.as_str()];
-                self.letters
-                    .with_label_values(&labels)
-                    .set(signed(count.letters));
-            }
+            self.show_letters(&counts);
         }
         let fleet = observer.fleet();
         for name in self

@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use worker::handlers::payments::Payments;
-use worker::{Bounds, Worker, start, unique_name};
+use worker::{Bounds, Metrics, Worker, start, unique_name};
 
 /// Arguments of `spillway serve`.
 #[derive(Debug, Args)]
@@ -148,6 +148,7 @@ impl Server {
             self.config.broker.settings("spillway serve"),
             stages.last.clone(),
         )?;
+        telemetry::show_broker(&registry, broker.vitals())?;
 
         let mut workers = self.start_workers(&ledger, &broker, &registry, &stages)?;
         let (name, config, stop_work) = (&self.name, &self.config, &stages.work);
@@ -226,8 +227,8 @@ impl Server {
             None => Recall::none(),
         };
         let bounds = Bounds::from(&self.config.worker);
+        let metrics = Metrics::register(registry, self.sources.keys())?;
         for pipeline in self.config.pipelines.keys() {
-            let events = worker::Events::register(registry, pipeline)?;
             let worker = Worker::new(
                 self.name.clone(),
                 pipeline.clone(),
@@ -235,7 +236,7 @@ impl Server {
                 recall.clone(),
                 Payments,
                 broker.publisher(),
-                events,
+                metrics.of(pipeline, &self.name),
                 bounds,
             )
             .guarding(&self.config.sources)

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use worker::handlers::payments::Payments;
-use worker::{Bounds, Events, Worker};
+use worker::{Bounds, Metrics, Worker};
 
 const PREFETCH: u16 = 256;
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,7 +56,8 @@ impl Bench {
         }
         let registry = Registry::new();
         let pipeline = "payments".parse().unwrap();
-        let events = Events::register(&registry, &pipeline).unwrap();
+        let metrics = Metrics::register(&registry, std::iter::empty()).unwrap();
+        let events = metrics.of(&pipeline, "test");
         let ledger =
             SqliteLedger::open(&folder.join("ledger.db"), &LedgerSettings::new("test")).unwrap();
         let bounds = Bounds {
