@@ -21,9 +21,7 @@ pub struct Node {
 
 impl Node {
     async fn start(program: Program, public: u16, admin: u16) -> Self {
-        let program = program
-            .env("WEBHOOK_SECRET", SECRET)
-            .env("RUST_LOG", "info");
+        let program = program.env("WEBHOOK_SECRET", SECRET);
         let running = program.spawn().unwrap();
         let admin = format!("http://127.0.0.1:{admin}");
         let node = Self {
@@ -36,6 +34,22 @@ impl Node {
         node
     }
 
+    /// An ingest, on free ports.
+    pub async fn door(program: Program) -> Self {
+        let (public, admin) = (free_port(), free_port());
+        let program = program
+            .args(["--listen", &format!("127.0.0.1:{public}")])
+            .args(["--admin-listen", &format!("127.0.0.1:{admin}")]);
+        Self::start(program, public, admin).await
+    }
+
+    /// A worker, on a free port.
+    pub async fn worker(program: Program) -> Self {
+        let admin = free_port();
+        let program = program.args(["--admin-listen", &format!("127.0.0.1:{admin}")]);
+        Self::start(program, 0, admin).await
+    }
+
     pub async fn ready(&self) {
         wait_until("the program is ready", PATIENCE, async || {
             self.is_ready().await
@@ -46,6 +60,11 @@ impl Node {
     pub async fn is_ready(&self) -> bool {
         let answer = client().get(format!("{}/readyz", self.admin)).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// `host:port` of its admin pages.
+    pub fn admin(&self) -> &str {
+        self.admin.trim_start_matches("http://")
     }
 
     pub async fn metrics(&self) -> String {
@@ -105,6 +124,7 @@ pub async fn serve_with(folder: &Path, variable: &str, value: &str) -> (Node, Bo
             "--data-dir",
         ])
         .arg(folder)
+        .env("RUST_LOG", "info")
         .env(variable, value);
     let node = Node::start(program, public, admin).await;
     (node, Books::Sqlite(folder.join("ledger.db")))
@@ -136,13 +156,7 @@ impl Servers {
 
     /// An ingest with one more variable in its environment.
     pub async fn ingest_with(&self, variable: &str, value: &str) -> Node {
-        let (public, admin) = (free_port(), free_port());
-        let program = self
-            .program("spillway-ingest")
-            .args(["--listen", &format!("127.0.0.1:{public}")])
-            .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
-            .env(variable, value);
-        Node::start(program, public, admin).await
+        Node::door(self.program("spillway-ingest").env(variable, value)).await
     }
 
     pub async fn worker(&self) -> Node {
@@ -151,12 +165,7 @@ impl Servers {
 
     /// A worker with one more variable in its environment.
     pub async fn worker_with(&self, variable: &str, value: &str) -> Node {
-        let admin = free_port();
-        let program = self
-            .program("spillway-worker")
-            .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
-            .env(variable, value);
-        Node::start(program, 0, admin).await
+        Node::worker(self.program("spillway-worker").env(variable, value)).await
     }
 
     /// `spillway control`, which keeps the books.
@@ -193,6 +202,7 @@ impl Servers {
     /// One of our programs on these servers.
     pub fn program(&self, name: &str) -> Program {
         Program::new(name)
+            .env("RUST_LOG", "info")
             .env("SPILLWAY_BROKER_URL", &self.broker)
             .env("SPILLWAY_LEDGER_URL", &self.ledger)
             .env("SPILLWAY_RECALL_URL", &self.recall)

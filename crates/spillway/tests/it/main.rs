@@ -16,6 +16,8 @@ mod hostile;
 mod kills;
 mod letters;
 mod limits;
+mod logs;
+mod observability;
 mod outages;
 mod overload;
 mod partitions;

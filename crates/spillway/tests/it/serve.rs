@@ -1,10 +1,10 @@
 //! The two commands a newcomer meets first.
 
-use chaos::sender::SECRET;
-use chaos::system::serve;
+use chaos::sender::{Event, SECRET};
+use chaos::system::{serve, serve_with};
 use std::path::Path;
 use std::time::Duration;
-use testkit::{Program, free_port};
+use testkit::{Program, free_port, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -129,4 +129,26 @@ async fn send_says_what_became_of_its_events() {
         nobody.contains("not sent: nobody answers there"),
         "{nobody}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pipelines_are_served_side_by_side_and_counted_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("spillway.toml");
+    std::fs::write(&config, "[pipelines.payments]\n[pipelines.audit]\n").unwrap();
+    let data = folder.path().join("data");
+    let (node, books) = serve_with(&data, "SPILLWAY_CONFIG", config.to_str().unwrap()).await;
+    assert_eq!(Event::payment("evt").send(&node.url).await.status(), 200);
+    wait_until("both have applied it", PATIENCE, async || {
+        books.count("processed_webhooks").await == 2
+    })
+    .await;
+    for pipeline in ["payments", "audit"] {
+        let applied =
+            format!(r#"spillway_worker_events_total{{outcome="applied",pipeline="{pipeline}"}}"#);
+        wait_until("it is counted", PATIENCE, async || {
+            node.metric(&applied).await == 1.0
+        })
+        .await;
+    }
 }
