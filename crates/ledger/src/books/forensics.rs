@@ -51,7 +51,7 @@ pub struct Trace {
     pub processed_at: UnixMicros,
 }
 
-/// An event with more than one payment.
+/// An event with more payments than pipelines have applied it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubled {
     /// Which event.
@@ -68,23 +68,45 @@ pub(super) async fn doubled_payments<B: Books>(
     limit: u32,
 ) -> Result<Vec<Doubled>, Fault> {
     let mut doubled = Walk::new(limit);
-    while let Some(page) = doubled.page(books).await? {
-        let twice = page.into_iter().filter(|paid| paid.payments > 1);
-        doubled.found.extend(twice.map(|paid| paid.event));
+    while let Some(mut page) = doubled.page(books).await? {
+        page.retain(|paid| paid.payments > 1);
+        let traces = traces(books, pipelines, &page).await?;
+        let twice = page.into_iter().zip(traces);
+        let twice = twice.filter(|(paid, traces)| paid.payments as usize > due(traces, pipelines));
+        doubled.found.extend(twice);
     }
-    let events = doubled.first();
+    let found = doubled.first();
+    let events: Vec<EventName> = found.iter().map(|(paid, _)| paid.event.clone()).collect();
     let payments = books.payments_of(&events).await?;
-    let mut told = Vec::new();
-    for (event, payments) in events.into_iter().zip(payments) {
-        let keys = keys(pipelines, &event);
-        let applied = books.traces(&keys).await?.into_iter().flatten().collect();
-        told.push(Doubled {
-            event,
-            payments,
-            applied,
-        });
+    let told = found.into_iter().zip(payments);
+    let told = told.map(|((paid, applied), payments)| Doubled {
+        event: paid.event,
+        payments,
+        applied,
+    });
+    Ok(told.collect())
+}
+
+/// Each pipeline that has applied an event has made one payment. An event of which nobody knows may have been
+/// applied by all of them, and forgotten since.
+fn due(traces: &[Trace], pipelines: &[PipelineName]) -> usize {
+    match traces.len() {
+        0 => pipelines.len().max(1),
+        applied => applied,
     }
-    Ok(told)
+}
+
+/// Who has applied each of these events.
+async fn traces<B: Books>(
+    books: &B,
+    pipelines: &[PipelineName],
+    page: &[PaidEvent],
+) -> Result<Vec<Vec<Trace>>, Fault> {
+    let keys = page.iter().flat_map(|paid| keys(pipelines, &paid.event));
+    let keys: Vec<Key> = keys.collect();
+    let mut traces = books.traces(&keys).await?.into_iter();
+    let of_event = |_: &PaidEvent| traces.by_ref().take(pipelines.len()).flatten().collect();
+    Ok(page.iter().map(of_event).collect())
 }
 
 pub(super) async fn payments_without_row<B: Books>(
@@ -96,19 +118,10 @@ pub(super) async fn payments_without_row<B: Books>(
     let mut orphans = Walk::new(limit);
     while let Some(mut page) = orphans.page(books).await? {
         page.retain(|paid| paid.last_at >= since);
-        let keys: Vec<Key> = page
-            .iter()
-            .flat_map(|paid| keys(pipelines, &paid.event))
-            .collect();
-        let traces = books.traces(&keys).await?;
-        let mut traces = traces.chunks(pipelines.len().max(1));
-        let without = |_: &PaidEvent| {
-            traces
-                .next()
-                .is_none_or(|it| it.iter().all(Option::is_none))
-        };
-        page.retain(without);
-        orphans.found.extend(page);
+        let traces = traces(books, pipelines, &page).await?;
+        let unknown = page.into_iter().zip(traces);
+        let unknown = unknown.filter(|(_, traces)| traces.is_empty());
+        orphans.found.extend(unknown.map(|(paid, _)| paid));
     }
     Ok(orphans.first())
 }

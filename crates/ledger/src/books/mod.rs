@@ -159,7 +159,7 @@ pub trait Books: Clone + Send + Sync + 'static {
         keys: &[Key],
     ) -> impl Future<Output = Result<Vec<Option<Trace>>, Fault>> + Send;
 
-    /// Events with more than one payment, at most `limit`, and who applied them in each of these pipelines.
+    /// Events with more payments than these pipelines have applied them, at most `limit`, and who applied them.
     /// Walks all payments, page by page.
     fn doubled_payments(
         &self,

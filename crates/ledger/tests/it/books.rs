@@ -37,6 +37,7 @@ macro_rules! books_promises {
             suspects_are_forgotten,
             what_was_applied_is_listed_by_time_without_a_gap,
             an_event_that_paid_twice_is_found_with_whoever_applied_it,
+            an_event_that_two_pipelines_have_paid_for_is_not_doubled,
             a_payment_nobody_applied_is_found,
             events_that_say_the_same_under_other_ids_are_found,
         }
@@ -760,6 +761,33 @@ pub async fn an_event_that_paid_twice_is_found_with_whoever_applied_it(
     );
     let limited = ledger.doubled_payments(&pipelines(), 2).await.unwrap();
     assert_eq!(limited, doubled[..2]);
+}
+
+pub async fn an_event_that_two_pipelines_have_paid_for_is_not_doubled(
+    bench: &impl Sql<Ledger: Books>,
+) {
+    // More of them than are asked for, before the one that is.
+    let in_pipeline = |pipeline, id: &str| from_source(pipeline, "shop", id, "{}");
+    let ids: Vec<_> = (0..30).map(|n| format!("e-{n}")).collect();
+    for pipeline in ["payments", "audit"] {
+        let batch: Vec<_> = ids.iter().map(|id| in_pipeline(pipeline, id)).collect();
+        commit(bench, &batch).await;
+    }
+    let ledger = bench.ledger();
+    assert_eq!(ledger.doubled_payments(&pipelines(), 10).await.unwrap(), []);
+    // Long ago: retention has forgotten its rows.
+    for pipeline in ["payments", "audit"] {
+        let which = format!("event_id = 'e-7' AND pipeline = '{pipeline}'");
+        let forget = format!("DELETE FROM processed_webhooks WHERE {which} RETURNING 1");
+        assert_eq!(bench.number(&forget).await, 1);
+    }
+    assert_eq!(ledger.doubled_payments(&pipelines(), 10).await.unwrap(), []);
+
+    let twice = [in_pipeline("audit", "z")];
+    ledger.commit(&PaidTwice, &twice).await.unwrap();
+    let doubled = ledger.doubled_payments(&pipelines(), 10).await.unwrap();
+    let ids: Vec<_> = doubled.iter().map(|it| it.event.1.as_str()).collect();
+    assert_eq!(ids, ["z"]);
 }
 
 pub async fn a_payment_nobody_applied_is_found(bench: &impl Sql<Ledger: Books>) {
