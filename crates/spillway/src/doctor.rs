@@ -73,9 +73,7 @@ impl Errand for Arguments {
 impl Arguments {
     async fn look<L: Books>(&self, desk: &Desk<L>) -> anyhow::Result<Findings> {
         let pipelines: Vec<_> = desk.config.pipelines.keys().cloned().collect();
-        let mut doubled = desk.ledger.doubled_payments(&pipelines, self.limit).await?;
-        // Each pipeline that has applied an event has made one payment.
-        doubled.retain(|event| event.payments.len() > event.applied.len().max(1));
+        let doubled = desk.ledger.doubled_payments(&pipelines, self.limit).await?;
         let orphans = desk
             .ledger
             .payments_without_row(&pipelines, self.since, self.limit)
