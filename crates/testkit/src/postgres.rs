@@ -247,7 +247,7 @@ impl Postgres {
 }
 
 /// Debian keeps the server's programs off the PATH, in a folder per major version.
-fn program(name: &str) -> Result<PathBuf> {
+pub(crate) fn program(name: &str) -> Result<PathBuf> {
     let mut candidates: Vec<PathBuf> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()

@@ -1,11 +1,14 @@
 //! A schema per test in a shared Postgres.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tokio_postgres::{Client, NoTls};
 use url::Url;
 
+use crate::postgres::program;
 use crate::server::START_DEADLINE;
 use crate::wait::wait_within;
 
@@ -43,6 +46,28 @@ impl Database {
         &self.schema
     }
 
+    /// Writes everything in it to a file, as `pg_dump` does.
+    ///
+    /// # Errors
+    /// When `pg_dump` is not installed, or does not do it.
+    pub async fn dump(&self, file: &Path) -> Result<()> {
+        let mut command = Command::new(program("pg_dump")?);
+        command.args(["--schema", &self.schema, "--file"]);
+        finish(command, file, &self.server).await
+    }
+
+    /// Makes the schema what it was when it was dumped, and nothing else.
+    ///
+    /// # Errors
+    /// When `psql` is not installed, or does not do it.
+    pub async fn restore(&self, file: &Path) -> Result<()> {
+        let drop = format!("DROP SCHEMA {} CASCADE", self.schema);
+        run(&self.server, &drop).await?;
+        let mut command = Command::new(program("psql")?);
+        command.args(["--quiet", "--set", "ON_ERROR_STOP=1", "--file"]);
+        finish(command, file, &self.server).await
+    }
+
     /// A connection into the schema, for a test's own questions.
     ///
     /// # Errors
@@ -74,6 +99,15 @@ pub(crate) async fn wait_for(server: &str) -> Result<()> {
     wait_within(START_DEADLINE, || answers(server))
         .await
         .with_context(|| format!("no Postgres answers within {START_DEADLINE:?}"))
+}
+
+/// Runs a client of Postgres on a file, to its end.
+async fn finish(mut command: Command, file: &Path, server: &str) -> Result<()> {
+    command.arg(file).arg(server);
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {said}", output.status);
+    Ok(())
 }
 
 async fn run(server: &str, sql: &str) -> Result<()> {
