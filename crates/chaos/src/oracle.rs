@@ -2,6 +2,7 @@
 
 use crate::account::{Account, Kind};
 use crate::books::Books;
+use crate::site::Reconciled;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub struct Findings {
     pub crooked: Vec<String>,
     /// Answers that are neither 200, 202 nor 503.
     pub surprising: Vec<String>,
-    /// Lost by one account and not by the other, of the oracle and `spillway reconcile`.
+    /// Lost or doubled by one account and not by the other, of the oracle and `spillway reconcile`.
     pub disagreed: Vec<String>,
     /// Not accepted, as far as the sender knows, and applied: allowed.
     pub recovered: usize,
@@ -103,16 +104,20 @@ pub fn judge(account: &Account, holdings: &Holdings) -> Findings {
 }
 
 impl Findings {
-    /// What `spillway reconcile` names has to be what the sender misses, event for event. It may name more: the
-    /// journal took events that were never confirmed to anybody.
-    pub fn compare(&mut self, account: &Account, unaccounted: &[String]) {
+    /// What `spillway reconcile` names has to be what the sender misses, and what was paid twice, event for
+    /// event. It may miss more: the journal took events that were never confirmed to anybody.
+    pub fn compare(&mut self, account: &Account, holdings: &Holdings, reconciled: &Reconciled) {
         let is_accepted = |id: &&String| {
             let number = account.number(id);
             number.is_some_and(|at| account.events[at].accepted)
         };
-        let reconciled: BTreeSet<&String> = unaccounted.iter().filter(is_accepted).collect();
+        let missed: BTreeSet<&String> = reconciled.unaccounted.iter().filter(is_accepted).collect();
         let lost: BTreeSet<&String> = self.lost.iter().collect();
-        let disagreed = reconciled.symmetric_difference(&lost);
+        let twice = holdings.payments.iter().filter(|(_, times)| **times > 1);
+        let twice: BTreeSet<&String> = twice.map(|(id, _)| id).collect();
+        let damaged: BTreeSet<&String> = reconciled.damaged.iter().collect();
+        let disagreed = missed.symmetric_difference(&lost);
+        let disagreed = disagreed.chain(damaged.symmetric_difference(&twice));
         self.disagreed = disagreed.map(|id| (*id).clone()).collect();
     }
 
@@ -251,5 +256,26 @@ mod tests {
         assert_eq!(judged(&[], &["other"]).unexpected, ["other"]);
         let condemned = judged(&[("s1_0", 1), all], &["s1_0", "s1_2"]).condemned;
         assert_eq!(condemned, ["s1_0: why"]);
+    }
+    #[test]
+    fn reconcile_has_to_say_the_same() {
+        let account = account();
+        let holdings = holdings(&[("s1_0", 2)], &["s1_2"]);
+        let said = |unaccounted: &[&str], damaged: &[&str]| {
+            let names = |names: &[&str]| names.iter().map(|id| (*id).to_owned()).collect();
+            let reconciled = Reconciled {
+                unaccounted: names(unaccounted),
+                damaged: names(damaged),
+            };
+            let mut findings = judge(&account, &holdings);
+            findings.compare(&account, &holdings, &reconciled);
+            findings.disagreed
+        };
+        assert!(said(&["s1_1"], &["s1_0"]).is_empty());
+        // Nobody was told that s1_3 is accepted.
+        assert!(said(&["s1_1", "s1_3"], &["s1_0"]).is_empty());
+        assert_eq!(said(&[], &["s1_0"]), ["s1_1"]);
+        assert_eq!(said(&["s1_1"], &[]), ["s1_0"]);
+        assert_eq!(said(&["s1_1"], &["s1_0", "s1_2"]), ["s1_2"]);
     }
 }

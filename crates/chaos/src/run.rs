@@ -147,9 +147,10 @@ impl Run {
             account.events.iter().any(|event| event.accepted),
             "nothing was accepted, so nothing was tested"
         );
-        let mut findings = oracle::judge(&account, &Holdings::read(&books).await);
+        let holdings = Holdings::read(&books).await;
+        let mut findings = oracle::judge(&account, &holdings);
         match self.site.reconcile().await {
-            Ok(unaccounted) => findings.compare(&account, &unaccounted),
+            Ok(reconciled) => findings.compare(&account, &holdings, &reconciled),
             Err(why) => self.interventions.push(format!("reconcile: {why:#}")),
         }
         self.come_to_rest().await;

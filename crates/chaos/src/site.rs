@@ -6,6 +6,7 @@ use crate::member::Member;
 use crate::sender::SECRET;
 use crate::system::{KILLABLE, Servers, UNBOUNDED};
 use anyhow::{Context as _, Result};
+use std::collections::BTreeSet;
 use tempfile::TempDir;
 use testkit::{Cluster, Database, Postgres, Proxy, RabbitMq, Redis, free_port};
 use tokio::sync::Mutex;
@@ -31,6 +32,14 @@ pub struct Site {
     /// Where a program of the inside finds its servers.
     inside: Servers,
     folder: TempDir,
+}
+
+/// Event ids, as `spillway reconcile` names them.
+#[derive(Debug, Default)]
+pub struct Reconciled {
+    pub unaccounted: BTreeSet<String>,
+    /// With other rows than they should have.
+    pub damaged: BTreeSet<String>,
 }
 
 /// A proxy for each kind of connection. The archiver is on the workers'.
@@ -110,18 +119,22 @@ impl Site {
         Books::Postgres(self.database.url().to_owned())
     }
 
-    /// The events that `spillway reconcile` cannot account for.
-    pub async fn reconcile(&self) -> Result<Vec<String>> {
+    /// What `spillway reconcile` says of the events.
+    pub async fn reconcile(&self) -> Result<Reconciled> {
         let said = self
             .inside
             .operate(&["reconcile", "--since", "24h", "--json"])
             .await;
         let report: serde_json::Value = said.object()?;
-        let events = report["unaccounted"]
-            .as_array()
-            .context("no list of the unaccounted")?;
-        let name = |event: &serde_json::Value| event["event_id"].as_str().map(str::to_owned);
-        Ok(events.iter().filter_map(name).collect())
+        let names = |list: &str| -> Result<BTreeSet<String>> {
+            let events = report[list].as_array().context("a list is missing")?;
+            let name = |event: &serde_json::Value| event["event_id"].as_str().map(str::to_owned);
+            Ok(events.iter().filter_map(name).collect())
+        };
+        Ok(Reconciled {
+            unaccounted: names("unaccounted")?,
+            damaged: names("damaged")?,
+        })
     }
 
     /// A file of nobody's, on the disk that the spool is on.

@@ -220,7 +220,7 @@ impl Servers {
 pub struct Corner {
     pub servers: Servers,
     pub vhost: Vhost,
-    _database: Database,
+    pub database: Database,
 }
 
 impl Corner {
@@ -238,7 +238,7 @@ impl Corner {
         Self {
             servers,
             vhost,
-            _database: database,
+            database,
         }
     }
 }
