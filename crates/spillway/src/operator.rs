@@ -5,9 +5,11 @@ use crate::data_dir::{self, DataDir};
 use anyhow::{Context, bail};
 use broker::{Broker, BrokerUrl, Topology};
 use clap::Args;
+use envelope::UnixMicros;
 use ledger::{Books, Ledger, LedgerSettings, LedgerUrl, PostgresLedger, SqliteLedger};
 use ops::config::{self, Config};
 use std::path::PathBuf;
+use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
 
 /// Where broker and ledger are.
@@ -75,6 +77,14 @@ impl<L> Desk<L> {
             stop: ops::stop_signal()?,
             data_dir,
         })
+    }
+
+    /// From when on the ledger is sure to know what it has applied: what was received before this may have been
+    /// forgotten by retention, now or while we ask.
+    pub(crate) fn remembered_since(&self) -> UnixMicros {
+        let kept = self.config.retention.processed * 19 / 20;
+        let since = SystemTime::now().checked_sub(kept);
+        UnixMicros::from(since.unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
     /// The broker, to look at and to publish to. Its tasks end with `stop`.

@@ -11,9 +11,9 @@ use clap::Args;
 use envelope::{Envelope, EventId, Key, PipelineName, SourceName, UnixMicros};
 use indicatif::{ProgressBar, ProgressStyle};
 use ledger::{Books, Ledger};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroU32;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::time::sleep;
 
 /// Entries read, compared and published at once.
@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     /// Events a second at most.
     #[arg(long, value_name = "N")]
     rate: Option<NonZeroU32>,
-    /// How long to wait for what was published to be applied.
+    /// How long to wait for the next of what was published to be applied.
     #[arg(long, default_value = "60s", value_name = "TIME", value_parser = humantime::parse_duration)]
     timeout: Duration,
 }
@@ -56,7 +56,8 @@ struct Counts {
     applied: u64,
     dead: u64,
     missing: u64,
-    published: u64,
+    /// The keys of what was published, one for each event and pipeline: thirty megabytes a million.
+    published: HashSet<Key>,
 }
 
 /// Replays, and waits until the missing are applied again.
@@ -72,9 +73,10 @@ impl Errand for Arguments {
             );
         }
         let broker = desk.broker().await?;
-        self.warn_of_reach(&broker).await?;
+        let span = self.span(&desk);
+        self.warn_of_reach(&broker, &span).await?;
         let republisher = Republisher::new(&broker, self.rate, desk.stop.clone());
-        let counts = self.go_through(&desk, &broker, Some(&republisher)).await?;
+        let counts = self.publish(&desk, &broker, &span, &republisher).await?;
         let Counts {
             read,
             applied,
@@ -83,27 +85,48 @@ impl Errand for Arguments {
             published,
         } = counts;
         println!(
-            "{read} events in that time: {applied} stand applied, {dead} are dead letters, {missing} were missing"
+            "{read} entries of the journal in that time: {applied} stand applied, {dead} are dead letters, {missing} were missing"
         );
         if self.dry_run {
             println!("nothing was published (--dry-run)");
             return Ok(());
         }
-        if published < missing {
+        if (published.len() as u64) < missing {
+            let published = published.len();
             bail!("stopped: {published} were published, run it again for the rest");
         }
-        self.until_applied(&desk, &broker, missing).await
+        self.until_applied(&desk, &broker, &span, published).await
     }
 }
 
+/// From when to when. What comes while we replay is no part of it.
+struct Span {
+    from: UnixMicros,
+    to: UnixMicros,
+}
+
 impl Arguments {
-    async fn warn_of_reach(&self, broker: &Broker) -> anyhow::Result<()> {
+    fn span<L>(&self, desk: &Desk<L>) -> Span {
+        let (now, remembered) = (UnixMicros::from(SystemTime::now()), desk.remembered_since());
+        if self.from < remembered {
+            println!(
+                "what was received before {} is left alone: the ledger may have forgotten that it has applied it",
+                moment::shown(remembered)
+            );
+        }
+        Span {
+            from: self.from.max(remembered),
+            to: self.to.unwrap_or(now),
+        }
+    }
+
+    async fn warn_of_reach(&self, broker: &Broker, span: &Span) -> anyhow::Result<()> {
         match broker
             .journal_reach()
             .await
             .context("cannot read the journal")?
         {
-            Some(reach) if reach > self.from => {
+            Some(reach) if reach > span.from => {
                 println!(
                     "the journal sees no further back than {}",
                     moment::shown(reach)
@@ -115,34 +138,31 @@ impl Arguments {
         Ok(())
     }
 
-    /// Reads the journal once; publishes what is missing, where it may.
-    async fn go_through<L: Books>(
+    /// Reads the journal once and publishes what is missing, where it may.
+    async fn publish<L: Books>(
         &self,
         desk: &Desk<L>,
         broker: &Broker,
-        republisher: Option<&Republisher>,
+        span: &Span,
+        republisher: &Republisher,
     ) -> anyhow::Result<Counts> {
         let mut counts = Counts::default();
+        let mut found = HashSet::new();
         let progress = progress();
-        let mut journal = broker.read_journal(JournalStart::Since(self.from));
+        let mut journal = broker.read_journal(JournalStart::Since(span.from));
         while let Some(entries) = journal.next_batch(BATCH_MAX).await? {
             progress.inc(entries.len() as u64);
-            let mut events = HashMap::new();
-            for envelope in entries.into_iter().filter_map(|entry| self.wanted(entry)) {
-                counts.read += 1;
-                for obligation in obligations(&desk.topology, &envelope) {
-                    events
-                        .entry(obligation.key)
-                        .or_insert((obligation, envelope.clone()));
-                }
-            }
-            let asked = events.values().map(|(obligation, _)| obligation.clone());
-            let checked = check(&desk.ledger, asked.collect())
-                .await
-                .context("cannot ask the ledger")?;
-            counts.add(&checked);
-            if let Some(republisher) = republisher.filter(|_| !self.dry_run) {
-                counts.published += publish(republisher, checked.missing, &mut events).await;
+            let (read, mut events) = self.wanted(entries, span, desk);
+            counts.read += read;
+            let checked = ask(desk, &events).await?;
+            counts.applied += checked.applied;
+            counts.dead += checked.dead.len() as u64;
+            events.retain(|key, _| {
+                checked.missing.iter().any(|it| it.key == *key) && found.insert(*key)
+            });
+            counts.missing += events.len() as u64;
+            if !self.dry_run {
+                counts.published.extend(send(republisher, events).await);
             }
             if desk.stop.is_cancelled() {
                 break;
@@ -152,11 +172,26 @@ impl Arguments {
         Ok(counts)
     }
 
-    fn wanted(&self, entry: Entry) -> Option<Envelope> {
-        let Content::Event(envelope) = entry.content else {
-            return None;
-        };
-        let in_time = self.to.is_none_or(|to| envelope.received_at < to);
+    /// How many of these entries are wanted, and what they oblige us to: copies of an event once.
+    fn wanted<L>(&self, entries: Vec<Entry>, span: &Span, desk: &Desk<L>) -> (u64, Events) {
+        let (mut read, mut events) = (0, Events::new());
+        for entry in entries {
+            let Content::Event(envelope) = entry.content else {
+                continue;
+            };
+            if !self.wants(&envelope, span) {
+                continue;
+            }
+            read += 1;
+            for obligation in obligations(&desk.topology, &envelope) {
+                let event = (obligation.clone(), envelope.clone());
+                events.entry(obligation.key).or_insert(event);
+            }
+        }
+        (read, events)
+    }
+
+    fn wants(&self, envelope: &Envelope, span: &Span) -> bool {
         let of_source = self
             .source
             .as_ref()
@@ -165,53 +200,89 @@ impl Arguments {
             .event_id
             .as_ref()
             .is_none_or(|id| *id == envelope.event_id);
-        (in_time && of_source && is_it).then_some(envelope)
+        envelope.received_at < span.to && of_source && is_it
     }
 
+    /// Waits until nothing of it is missing any more, and says what has become of it.
     async fn until_applied<L: Books>(
         &self,
         desk: &Desk<L>,
         broker: &Broker,
-        published: u64,
+        span: &Span,
+        published: HashSet<Key>,
     ) -> anyhow::Result<()> {
-        let started = Instant::now();
-        loop {
-            let left = self.go_through(desk, broker, None).await?.missing;
-            if left == 0 {
-                println!("{published} applied again");
-                return Ok(());
+        let (mut settled, mut dead) = (JournalStart::Since(span.from), HashSet::new());
+        let mut moved = Instant::now();
+        while !published.is_empty() {
+            let before = settled;
+            if self
+                .go_on(desk, broker, span, &mut settled, &mut dead)
+                .await?
+            {
+                break;
             }
-            if started.elapsed() > self.timeout || desk.stop.is_cancelled() {
-                bail!(
-                    "{} applied again, {left} not yet: they are in their queues",
-                    published.saturating_sub(left)
-                );
+            if settled != before {
+                moved = Instant::now();
+            }
+            if moved.elapsed() > self.timeout || desk.stop.is_cancelled() {
+                bail!("not all that was published is applied yet: the rest is in its queues");
             }
             sleep(LOOK_EVERY).await;
         }
+        let died = published.intersection(&dead).count();
+        println!("{} applied again", published.len() - died);
+        if died > 0 {
+            println!("{died} have become dead letters: see `spillway dlq list`");
+        }
+        Ok(())
+    }
+
+    /// Reads on from where everything before is settled, as far as everything is now. True at the end.
+    async fn go_on<L: Books>(
+        &self,
+        desk: &Desk<L>,
+        broker: &Broker,
+        span: &Span,
+        settled: &mut JournalStart,
+        dead: &mut HashSet<Key>,
+    ) -> anyhow::Result<bool> {
+        let mut journal = broker.read_journal(*settled);
+        while let Some(entries) = journal.next_batch(BATCH_MAX).await? {
+            let last = entries.last().map(|entry| entry.position);
+            let (_, events) = self.wanted(entries, span, desk);
+            let checked = ask(desk, &events).await?;
+            if !checked.missing.is_empty() {
+                return Ok(false);
+            }
+            dead.extend(checked.dead.iter().map(|it| it.key));
+            *settled = last.map_or(*settled, JournalStart::After);
+        }
+        Ok(true)
     }
 }
 
-async fn publish(
-    republisher: &Republisher,
-    missing: Vec<Obligation>,
-    events: &mut HashMap<Key, (Obligation, Envelope)>,
-) -> u64 {
-    let batch: Vec<(PipelineName, Envelope)> = missing
+/// What entries oblige us to, with the event.
+type Events = HashMap<Key, (Obligation, Envelope)>;
+
+async fn ask<L: Books>(desk: &Desk<L>, events: &Events) -> anyhow::Result<Checked> {
+    let asked = events.values().map(|(obligation, _)| obligation.clone());
+    check(&desk.ledger, asked.collect())
+        .await
+        .context("cannot ask the ledger")
+}
+
+/// Those that were confirmed.
+async fn send(republisher: &Republisher, events: Events) -> Vec<Key> {
+    let (keys, batch): (Vec<Key>, Vec<(PipelineName, Envelope)>) = events
         .into_iter()
-        .filter_map(|missing| events.remove(&missing.key))
-        .map(|(obligation, envelope)| (obligation.pipeline, envelope))
-        .collect();
+        .map(|(key, (obligation, envelope))| (key, (obligation.pipeline, envelope)))
+        .unzip();
     let confirmed = republisher.publish(batch).await;
-    confirmed.into_iter().filter(|confirmed| *confirmed).count() as u64
-}
-
-impl Counts {
-    fn add(&mut self, checked: &Checked) {
-        self.applied += checked.applied;
-        self.dead += checked.dead;
-        self.missing += checked.missing.len() as u64;
-    }
+    let sent = keys
+        .into_iter()
+        .zip(confirmed)
+        .filter(|(_, confirmed)| *confirmed);
+    sent.map(|(key, _)| key).collect()
 }
 
 /// How far it is, on a terminal.

@@ -1,7 +1,7 @@
 //! The same comparison, running for ever: what has come since the last look, and what was missing then.
 //! Bounded in memory: only what is missing is remembered.
 
-use super::check::check;
+use super::check::{self, check};
 use super::flight::Observer;
 use super::obligation::{Obligation, obligations};
 use super::pass::{Missing, NAMED_MAX};
@@ -43,7 +43,8 @@ pub(crate) struct Background<B> {
     gauges: Gauges,
     next: JournalStart,
     missing: Vec<Missing>,
-    /// Nowhere, and still so at the last look.
+    /// Nowhere, and still so at the last look. Together with the missing as many as are ever named: where
+    /// there are more, the ledger is not what it was, and nothing new is read until a person has acted.
     unaccounted: HashMap<Key, Obligation>,
 }
 
@@ -133,8 +134,7 @@ impl<B: Books> Background<B> {
 
     async fn read_on(&mut self) -> anyhow::Result<()> {
         let mut journal = self.broker.read_journal(self.next);
-        // What is missing is bounded: with so much of it nothing new is read.
-        while self.missing.len() < NAMED_MAX
+        while self.missing.len() + self.unaccounted.len() < NAMED_MAX
             && let Some(entries) = journal.next_batch(BATCH_MAX).await?
         {
             let read_at = Instant::now();
@@ -167,10 +167,10 @@ impl<B: Books> Background<B> {
         let known: Vec<_> = self.unaccounted.values().cloned().collect();
         let mut still = HashMap::new();
         for batch in known.chunks(BATCH_MAX) {
-            let checked = check(&self.ledger, batch.to_vec())
+            let missing = check::missing(&self.ledger, batch.to_vec())
                 .await
                 .context("cannot ask the ledger")?;
-            still.extend(checked.missing.into_iter().map(|it| (it.key, it)));
+            still.extend(missing.into_iter().map(|it| (it.key, it)));
         }
         self.unaccounted = still;
         Ok(())

@@ -4,6 +4,7 @@
 
 use super::fleet::Fleet;
 use super::obligation::Obligation;
+use super::pass::Missing;
 use anyhow::Context;
 use broker::{Broker, Look, QueueName, Topology};
 use envelope::{PipelineName, UnixMicros};
@@ -113,8 +114,9 @@ impl Observer {
     }
 
     /// Whether the broker itself says that these are still with it; nothing where it cannot tell.
-    pub(crate) async fn holds(&self, missing: &[Obligation]) -> anyhow::Result<Option<Vec<bool>>> {
-        let name = |it: &Obligation| (it.source.clone(), it.event_id.clone());
+    pub(crate) async fn holds(&self, missing: &[Missing]) -> anyhow::Result<Option<Vec<bool>>> {
+        let name =
+            |Missing { obligation: it, .. }: &Missing| (it.source.clone(), it.event_id.clone());
         let events: Vec<_> = missing.iter().map(name).collect();
         self.broker
             .holds(&events)

@@ -25,15 +25,15 @@ use crate::moment;
 use crate::operator::{At, Desk, Errand};
 use crate::republish::Republisher;
 use anyhow::{Context, bail};
-use broker::{Broker, JournalStart};
+use broker::{Broker, Entry, JournalStart};
 use clap::Args;
 use envelope::{SourceName, UnixMicros};
 use ledger::{Books, Ledger};
-use pass::{Scope, pass};
+use pass::{Missing, Scope, extend, pass};
 use report::Report;
 use settle::{Settled, settle};
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::sleep;
 
 /// How long the missing are given to show where they are: a look needs two pulses of every worker, and comes
@@ -66,32 +66,42 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 impl Errand for Arguments {
-    async fn run<L: Ledger + Books>(self, desk: Desk<L>) -> anyhow::Result<()> {
+    async fn run<L: Ledger + Books>(mut self, desk: Desk<L>) -> anyhow::Result<()> {
         if desk.topology.journal.is_none() {
             bail!(
                 "the journal is off ([journal] enabled = false): nothing says what was accepted, so nothing can be compared"
             );
         }
+        // Further back a row that is not there may have been forgotten.
+        self.since = self.since.max(desk.remembered_since());
         let broker = desk.broker().await?;
-        let observer = Observer::start(broker.clone());
+        let inquiry = Inquiry {
+            observer: Observer::start(broker.clone()),
+            desk: &desk,
+        };
         let scope = Scope {
             start: JournalStart::Since(self.since),
-            until: None,
             source: self.source.clone(),
         };
-        let mut journaled = HashSet::new();
-        let found = pass(&broker, &desk.ledger, &desk.topology, &scope, |entries| {
-            journaled.extend(strays::marks(entries, &desk.topology));
-        })
-        .await?;
-        let mut report = Report::of(&found, self.since, reach(&broker).await?);
-        report.strays = strays::count(&desk.ledger, &self, &journaled).await?;
-        report.settled(look_again(&observer, &desk, found.missing).await?);
+        let (began, mut journaled) = (SystemTime::now(), HashSet::new());
+        let seen = |entries: &[Entry]| journaled.extend(strays::marks(entries, &desk.topology));
+        let mut outcome = Outcome::default();
+        let many = async |missing| {
+            outcome.add(inquiry.look(missing).await?);
+            Ok(())
+        };
+        let (ledger, topology) = (&desk.ledger, &desk.topology);
+        let mut found = pass(&broker, ledger, topology, &scope, seen, many).await?;
+        let mut report = Report::of(&mut found, self.since, reach(&broker).await?);
+        report.strays = strays::count(ledger, &self, began, &journaled).await?;
+        found.missing.append(&mut outcome.in_flight);
+        inquiry.look_again(found.missing, &mut outcome).await?;
+        report.settled(outcome);
         if self.repair {
             let wanted = report.unaccounted.iter().map(|it| it.key).collect();
             let republisher = Republisher::new(&broker, None, desk.stop.clone());
             report.repaired =
-                repair::repair(&broker, &desk.topology, scope.start, wanted, &republisher).await?;
+                repair::repair(&broker, topology, scope.start, wanted, &republisher).await?;
         }
         report.print(self.json)?;
         report.verdict()
@@ -103,26 +113,57 @@ async fn reach(broker: &Broker) -> anyhow::Result<Option<UnixMicros>> {
     reach.context("cannot say how far back the journal sees")
 }
 
-/// Looks for the missing until each has been found or is known to be nowhere, as long as looking helps.
-async fn look_again<L: Books>(
-    observer: &Observer,
-    desk: &Desk<L>,
-    missing: Vec<pass::Missing>,
-) -> anyhow::Result<Settled> {
-    let mut settled = Settled {
-        in_flight: missing,
-        ..Settled::default()
-    };
-    for _ in 0..LOOKS {
-        if settled.in_flight.is_empty() || desk.stop.is_cancelled() {
-            break;
-        }
-        sleep(BETWEEN_LOOKS).await;
-        let missing = std::mem::take(&mut settled.in_flight);
-        let again = settle(observer, &desk.ledger, &desk.topology, missing).await?;
-        settled.found += again.found;
-        settled.in_flight = again.in_flight;
-        settled.unaccounted.extend(again.unaccounted);
+/// What became of all the missing, in bounded memory.
+#[derive(Default)]
+struct Outcome {
+    found: u64,
+    in_flight: Vec<Missing>,
+    in_flight_unnamed: u64,
+    unaccounted: Vec<Obligation>,
+    unaccounted_unnamed: u64,
+}
+
+impl Outcome {
+    fn add(&mut self, settled: Settled) {
+        self.found += settled.found;
+        self.in_flight_unnamed += extend(&mut self.in_flight, settled.in_flight);
+        self.unaccounted_unnamed += extend(&mut self.unaccounted, settled.unaccounted);
     }
-    Ok(settled)
+}
+
+/// Asks what became of the missing.
+struct Inquiry<'a, L> {
+    observer: Observer,
+    desk: &'a Desk<L>,
+}
+
+impl<L: Books> Inquiry<'_, L> {
+    async fn look(&self, missing: Vec<Missing>) -> anyhow::Result<Settled> {
+        sleep(BETWEEN_LOOKS).await;
+        settle(
+            &self.observer,
+            &self.desk.ledger,
+            &self.desk.topology,
+            missing,
+        )
+        .await
+    }
+
+    /// Looks for the missing until each has been found or is known to be nowhere, as long as looking helps.
+    async fn look_again(
+        &self,
+        mut missing: Vec<Missing>,
+        outcome: &mut Outcome,
+    ) -> anyhow::Result<()> {
+        for _ in 0..LOOKS {
+            if missing.is_empty() || self.desk.stop.is_cancelled() {
+                break;
+            }
+            let mut settled = self.look(missing).await?;
+            missing = std::mem::take(&mut settled.in_flight);
+            outcome.add(settled);
+        }
+        outcome.in_flight_unnamed += extend(&mut outcome.in_flight, missing);
+        Ok(())
+    }
 }

@@ -4,14 +4,15 @@ use super::check::{Checked, Damaged, check};
 use super::obligation::{Obligation, obligations};
 use anyhow::Context;
 use broker::{Broker, Content, Entry, JournalStart, Topology};
-use envelope::{SourceName, UnixMicros};
+use envelope::SourceName;
 use ledger::Books;
 use std::time::Instant;
 
 /// Entries whose obligations are asked about at once.
 const BATCH_MAX: usize = 500;
 
-/// Events that are named. More than that and the ledger was not damaged but replaced: `replay` is the tool.
+/// Events of a kind that are named; the rest is counted. More than that are unaccounted for only where the
+/// ledger was not damaged but replaced: `replay` is the tool.
 pub(super) const NAMED_MAX: usize = 100_000;
 
 /// What a pass has found.
@@ -20,15 +21,13 @@ pub(crate) struct Found {
     /// Entries read, of which these are not ours.
     pub(crate) entries: u64,
     pub(crate) foreign: u64,
-    /// When the oldest and the newest were received.
-    pub(crate) oldest: Option<UnixMicros>,
     pub(crate) applied: u64,
     pub(crate) dead: u64,
     /// Neither, and when that was read.
     pub(crate) missing: Vec<Missing>,
-    /// Those for which there was no more room.
-    pub(crate) missing_unnamed: u64,
     pub(crate) damaged: Vec<Damaged>,
+    /// Those for which there was no more room.
+    pub(crate) damaged_unnamed: u64,
 }
 
 /// An obligation without a row or a letter.
@@ -42,18 +41,18 @@ pub(crate) struct Missing {
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
     pub(crate) start: JournalStart,
-    /// Only what was received before this.
-    pub(crate) until: Option<UnixMicros>,
     pub(crate) source: Option<SourceName>,
 }
 
-/// Reads the journal as far as it goes now, and asks the ledger about all of it. `seen` is told of every batch.
+/// Reads the journal as far as it goes now, and asks the ledger about all of it. `seen` is told of every batch;
+/// `many` takes the missing whenever there are as many as are remembered.
 pub(crate) async fn pass<B: Books>(
     broker: &Broker,
     ledger: &B,
     topology: &Topology,
     scope: &Scope,
     mut seen: impl FnMut(&[Entry]),
+    mut many: impl AsyncFnMut(Vec<Missing>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Found> {
     let mut found = Found::default();
     let mut journal = broker.read_journal(scope.start);
@@ -65,18 +64,18 @@ pub(crate) async fn pass<B: Books>(
             .await
             .context("cannot ask the ledger")?;
         found.add(checked, read_at);
+        if found.missing.len() >= NAMED_MAX {
+            many(std::mem::take(&mut found.missing)).await?;
+        }
     }
     Ok(found)
 }
 
 impl Scope {
     fn takes(&self, envelope: &envelope::Envelope) -> bool {
-        let in_time = self.until.is_none_or(|until| envelope.received_at < until);
-        in_time
-            && self
-                .source
-                .as_ref()
-                .is_none_or(|source| *source == envelope.source)
+        self.source
+            .as_ref()
+            .is_none_or(|source| *source == envelope.source)
     }
 }
 
@@ -87,8 +86,6 @@ impl Found {
             match &entry.content {
                 Content::Event(envelope) if scope.takes(envelope) => {
                     self.entries += 1;
-                    let oldest = self.oldest.unwrap_or(envelope.received_at);
-                    self.oldest = Some(oldest.min(envelope.received_at));
                     batch.extend(obligations(topology, envelope));
                 }
                 Content::Event(_) => {}
@@ -100,15 +97,21 @@ impl Found {
 
     fn add(&mut self, checked: Checked, read_at: Instant) {
         self.applied += checked.applied;
-        self.dead += checked.dead;
-        self.damaged.extend(checked.damaged);
-        let room = NAMED_MAX.saturating_sub(self.missing.len());
-        self.missing_unnamed += checked.missing.len().saturating_sub(room) as u64;
+        self.dead += checked.dead.len() as u64;
+        self.damaged_unnamed += extend(&mut self.damaged, checked.damaged);
         let missing = |obligation| Missing {
             obligation,
             read_at,
         };
         self.missing
-            .extend(checked.missing.into_iter().take(room).map(missing));
+            .extend(checked.missing.into_iter().map(missing));
     }
+}
+
+/// Adds what there is room for; returns for how many there was none.
+pub(super) fn extend<T>(named: &mut Vec<T>, more: Vec<T>) -> u64 {
+    let room = NAMED_MAX.saturating_sub(named.len());
+    let unnamed = more.len().saturating_sub(room) as u64;
+    named.extend(more.into_iter().take(room));
+    unnamed
 }

@@ -1,13 +1,15 @@
 //! What `reconcile` says: the verdict first, then the events it is about, then the counts.
 
+use super::Outcome;
 use super::check::Damaged;
 use super::obligation::Obligation;
 use super::pass::Found;
-use super::settle::Settled;
 use crate::moment;
 use anyhow::bail;
 use envelope::UnixMicros;
 use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::hash::Hash;
 
 /// Events named on a terminal; `--json` names all.
 const SHOWN_MAX: usize = 50;
@@ -24,16 +26,18 @@ pub(super) struct Report {
     dead: u64,
     found_later: u64,
     in_flight: Vec<Obligation>,
-    unnamed: u64,
+    in_flight_unnamed: u64,
     pub(super) unaccounted: Vec<Obligation>,
+    unaccounted_unnamed: u64,
     damaged: Vec<Damaged>,
+    damaged_unnamed: u64,
     /// Rows without a journal entry.
     pub(super) strays: u64,
     pub(super) repaired: u64,
 }
 
 impl Report {
-    pub(super) fn of(found: &Found, since: UnixMicros, reach: Option<UnixMicros>) -> Self {
+    pub(super) fn of(found: &mut Found, since: UnixMicros, reach: Option<UnixMicros>) -> Self {
         Self {
             since,
             reach,
@@ -43,34 +47,35 @@ impl Report {
             dead: found.dead,
             found_later: 0,
             in_flight: Vec::new(),
-            unnamed: found.missing_unnamed,
+            in_flight_unnamed: 0,
             unaccounted: Vec::new(),
-            damaged: found.damaged.clone(),
+            unaccounted_unnamed: 0,
+            damaged: distinct(std::mem::take(&mut found.damaged), Damaged::clone),
+            damaged_unnamed: found.damaged_unnamed,
             strays: 0,
             repaired: 0,
         }
     }
 
     /// What became of the missing.
-    pub(super) fn settled(&mut self, settled: Settled) {
-        self.found_later = settled.found;
-        self.in_flight = settled
-            .in_flight
-            .into_iter()
-            .map(|it| it.obligation)
-            .collect();
-        self.unaccounted = settled.unaccounted;
+    pub(super) fn settled(&mut self, outcome: Outcome) {
+        self.found_later = outcome.found;
+        let in_flight = outcome.in_flight.into_iter().map(|it| it.obligation);
+        self.in_flight = distinct(in_flight.collect(), |it| it.key);
+        self.in_flight_unnamed = outcome.in_flight_unnamed;
+        self.unaccounted = distinct(outcome.unaccounted, |it| it.key);
+        self.unaccounted_unnamed = outcome.unaccounted_unnamed;
     }
 
     /// An error where a person has to act.
     pub(super) fn verdict(&self) -> anyhow::Result<()> {
         let unrepaired = (self.unaccounted.len() as u64).saturating_sub(self.repaired);
-        if self.unnamed > 0 {
+        if self.unaccounted_unnamed > 0 {
             bail!(
-                "too many events are missing to be named: was the ledger replaced? See `spillway replay`"
+                "too many events are unaccounted for to be named: was the ledger replaced? See `spillway replay`"
             );
         }
-        match (unrepaired, self.damaged.len()) {
+        match (unrepaired, self.damaged.len() as u64 + self.damaged_unnamed) {
             (0, 0) => Ok(()),
             (unaccounted, damaged) => {
                 bail!(
@@ -109,9 +114,9 @@ impl Report {
             self.applied,
             self.dead,
             self.found_later,
-            self.in_flight.len(),
-            self.unaccounted.len() as u64 + self.unnamed,
-            self.damaged.len(),
+            self.in_flight.len() as u64 + self.in_flight_unnamed,
+            self.unaccounted.len() as u64 + self.unaccounted_unnamed,
+            self.damaged.len() as u64 + self.damaged_unnamed,
         );
         match self.reach {
             Some(reach) if reach > self.since => {
@@ -148,13 +153,22 @@ impl Report {
             "dead_letters": self.dead,
             "found_at_second_look": self.found_later,
             "in_flight": events(&self.in_flight),
+            "in_flight_unnamed": self.in_flight_unnamed,
             "unaccounted": events(&self.unaccounted),
-            "unaccounted_unnamed": self.unnamed,
+            "unaccounted_unnamed": self.unaccounted_unnamed,
             "damaged": self.damaged,
+            "damaged_unnamed": self.damaged_unnamed,
             "rows_without_journal_entry": self.strays,
             "repaired": self.repaired,
         })
     }
+}
+
+/// Each once. Sent twice, an event is in the journal twice.
+fn distinct<T, N: Eq + Hash>(mut events: Vec<T>, name: impl Fn(&T) -> N) -> Vec<T> {
+    let mut seen = HashSet::new();
+    events.retain(|event| seen.insert(name(event)));
+    events
 }
 
 fn event(obligation: &Obligation) -> Value {

@@ -1,6 +1,6 @@
 //! What became of the missing: found after all, still in flight, or unaccounted for.
 
-use super::check::check;
+use super::check;
 use super::flight::{Observer, Seen};
 use super::obligation::Obligation;
 use super::pass::Missing;
@@ -37,31 +37,33 @@ pub(crate) async fn settle<B: Books>(
         return Ok(settled);
     }
     let sights = observer.look(topology).await?;
+    // Of all of them at once: each answer may take a look at everything that is queued.
+    let mut held = observer.holds(&missing).await?.map(Vec::into_iter);
     let mut rest = missing.into_iter();
     loop {
         let batch: Vec<Missing> = rest.by_ref().take(BATCH_MAX).collect();
         if batch.is_empty() {
             return Ok(settled);
         }
-        settled.add(observer, ledger, &sights, batch).await?;
+        let held = held.as_mut().map(|held| held.take(batch.len()).collect());
+        settled.add(ledger, &sights, held, batch).await?;
     }
 }
 
 impl Settled {
     async fn add<B: Books>(
         &mut self,
-        observer: &Observer,
         ledger: &B,
         sights: &BTreeMap<PipelineName, Seen>,
+        held: Option<Vec<bool>>,
         batch: Vec<Missing>,
     ) -> anyhow::Result<()> {
-        let obligations: Vec<_> = batch.iter().map(|it| it.obligation.clone()).collect();
-        let held = observer.holds(&obligations).await?;
-        let checked = check(ledger, obligations)
+        let obligations = batch.iter().map(|it| it.obligation.clone()).collect();
+        let still = check::missing(ledger, obligations)
             .await
             .context("cannot ask the ledger")?;
-        self.found += (batch.len() - checked.missing.len()) as u64;
-        let mut still = checked.missing.into_iter().peekable();
+        self.found += (batch.len() - still.len()) as u64;
+        let mut still = still.into_iter().peekable();
         for (at, missing) in batch.into_iter().enumerate() {
             if still.next_if_eq(&missing.obligation).is_none() {
                 continue;

@@ -8,7 +8,7 @@ use broker::{Content, Entry, Topology};
 use envelope::{Key, UnixMicros};
 use ledger::{AppliedEvent, Books, Window};
 use std::collections::HashSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Rows asked for at once.
 const PAGE: u32 = 1_000;
@@ -35,12 +35,19 @@ fn mark(key: &Key) -> KeyMark {
     u64::from_be_bytes(first)
 }
 
-/// How many events were received and applied since then of which the journal knows nothing.
+/// Between an event's receipt and its entry: longer than a door waits for its confirm, and the clocks of two
+/// machines may differ by.
+const RECEIPT_TO_ENTRY: Duration = Duration::from_secs(5);
+
+/// How many events were received and applied since then of which the journal knew nothing when its reading
+/// `began`. What has come later is in nobody's way.
 pub(super) async fn count<B: Books>(
     ledger: &B,
     asked: &Arguments,
+    began: SystemTime,
     journaled: &HashSet<KeyMark>,
 ) -> anyhow::Result<u64> {
+    let before = UnixMicros::from(began - RECEIPT_TO_ENTRY);
     let window = Window {
         from: asked.since,
         until: UnixMicros::from(SystemTime::now()),
@@ -55,7 +62,7 @@ pub(super) async fn count<B: Books>(
                 .as_ref()
                 .is_none_or(|source| *source == event.source);
             // What was received before the window lies in an older part of the journal.
-            let in_window = event.received_at >= asked.since;
+            let in_window = event.received_at >= asked.since && event.received_at < before;
             of_source && in_window && !journaled.contains(&mark(&event.key))
         };
         strays += page.iter().filter(is_stray).count() as u64;

@@ -2,7 +2,7 @@
 
 use chaos::operator::operate_on;
 use chaos::sender::{Event, Flow};
-use chaos::system::{Corner, Node, audit, serve};
+use chaos::system::{Corner, Node, audit, serve, serve_with};
 use std::time::Duration;
 use testkit::wait_until;
 use tokio_postgres::{Client, NoTls};
@@ -66,23 +66,27 @@ async fn a_row_deleted_by_hand_is_named_at_once_and_repaired_from_the_journal() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_payment_doubled_and_a_payload_altered_by_hand_are_named() {
+async fn what_was_doubled_altered_or_forgotten_by_hand_is_named() {
     let corner = Corner::new().await;
     let (_ingest, _worker, _) = with_events(&corner, 20).await;
     let ledger = ledger_of(&corner).await;
     let tamper = "INSERT INTO payments SELECT * FROM payments WHERE event_id = 'evt_3'; \
-        UPDATE processed_webhooks SET payload = 'x' WHERE event_id = 'evt_4'";
+        UPDATE processed_webhooks SET payload = 'x' WHERE event_id = 'evt_4'; \
+        DELETE FROM processed_webhooks WHERE event_id = 'evt_5'";
     ledger.batch_execute(tamper).await.unwrap();
     let found = corner.servers.operate(&["reconcile", "--json"]).await;
     let report = found.json();
     let mut damaged = names(&report, "damaged");
     damaged.sort_unstable();
-    assert_eq!(damaged, ["evt_3", "evt_4"]);
+    assert_eq!(damaged, ["evt_3", "evt_4", "evt_5"]);
     assert_eq!(
-        report["applied"], 19,
-        "what is stored under evt_4 is not what was received"
+        report["applied"], 18,
+        "what is stored under evt_4 is not what was received, and evt_5 has paid and nobody knows"
     );
     found.failed();
+    // Published again, evt_5 would pay twice.
+    let repaired = corner.servers.operate(&["reconcile", "--repair"]).await;
+    assert!(repaired.failed().contains("0 events are unaccounted for"));
 
     let diagnosis = corner
         .servers
@@ -119,22 +123,25 @@ async fn under_load_nothing_in_flight_is_taken_for_lost() {
     let flow = Flow::start("busy", vec![ingest.url.clone()], 4);
     flow.go_on(200).await;
     for _ in 0..2 {
-        corner.servers.operate(&["reconcile"]).await.fine();
+        let said = corner.servers.operate(&["reconcile", "--json"]).await;
+        assert_eq!(said.json()["rows_without_journal_entry"], 0);
+        said.fine();
     }
+    // What comes meanwhile is not waited for.
+    let replayed = corner.servers.operate(&["replay", "--from", "1h"]).await;
+    assert!(replayed.fine().contains("applied again"));
     audit(&corner.servers.books(), &flow.stop().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_restored_from_an_older_backup_is_brought_level() {
+async fn a_ledger_restored_from_an_older_dump_is_brought_level() {
     let corner = Corner::new().await;
     let (ingest, _worker, ids) = with_events(&corner, 30).await;
-    let ledger = ledger_of(&corner).await;
-    // The backup: what was there after the first thirty.
-    let backup = "CREATE TABLE b1 AS TABLE processed_webhooks; CREATE TABLE b2 AS TABLE payments; \
-        CREATE TABLE b3 AS TABLE orders";
-    ledger.batch_execute(backup).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("dump.sql");
+    corner.database.dump(&dump).await.unwrap();
     let later: Vec<_> = (0..20).map(|number| format!("later_{number}")).collect();
-    for id in &later {
+    for id in later.iter().chain(&later[..3]) {
         assert_eq!(Event::payment(id).send(&ingest.url).await.status(), 200);
     }
     let books = corner.servers.books();
@@ -143,30 +150,120 @@ async fn a_ledger_restored_from_an_older_backup_is_brought_level() {
         books.payments().await.len() == all
     })
     .await;
-    let restore = "TRUNCATE processed_webhooks, payments, orders; \
-        INSERT INTO processed_webhooks TABLE b1; INSERT INTO payments TABLE b2; \
-        INSERT INTO orders TABLE b3";
-    ledger.batch_execute(restore).await.unwrap();
+    // Under the feet of the worker, as in an emergency.
+    corner.database.restore(&dump).await.unwrap();
+    assert_eq!(books.payments().await.len(), ids.len());
 
-    let dry = corner
-        .servers
-        .operate(&["replay", "--from", "1h", "--dry-run"])
-        .await
-        .fine();
+    let dry = ["replay", "--from", "1h", "--dry-run"];
+    let dry = corner.servers.operate(&dry).await.fine();
     assert!(
         dry.contains("30 stand applied") && dry.contains("20 were missing"),
         "{dry}"
     );
-    let replayed = corner
-        .servers
-        .operate(&["replay", "--from", "1h"])
-        .await
-        .fine();
+    let replay = ["replay", "--from", "1h"];
+    let replayed = corner.servers.operate(&replay).await.fine();
     assert!(replayed.contains("20 applied again"), "{replayed}");
     let payments = books.payments().await;
     assert_eq!(payments.len(), all);
     assert!(payments.values().all(|times| *times == 1), "{payments:?}");
     corner.servers.operate(&["reconcile"]).await.fine();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_ledger_file_is_brought_level_by_serve() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut node, books) = serve(folder.path()).await;
+    let send = async |node: &Node, ids: std::ops::Range<u32>| {
+        for number in ids {
+            let event = Event::payment(&format!("evt_{number}"));
+            assert_eq!(event.send(&node.url).await.status(), 200);
+        }
+    };
+    let applied = async |count: usize| {
+        wait_until("all are applied", PATIENCE, async || {
+            books.payments().await.len() == count
+        })
+        .await;
+    };
+    send(&node, 0..5).await;
+    applied(5).await;
+    node.terminate().await;
+    let (ledger, backup) = (
+        folder.path().join("ledger.db"),
+        folder.path().join("backup"),
+    );
+    std::fs::copy(&ledger, &backup).unwrap();
+    let (mut node, _) = serve(folder.path()).await;
+    send(&node, 5..9).await;
+    applied(9).await;
+    node.terminate().await;
+    std::fs::copy(&backup, &ledger).unwrap();
+
+    let (_node, _) = serve(folder.path()).await;
+    assert_eq!(books.payments().await.len(), 5);
+    let replayed = operate_on(folder.path(), &["replay", "--from", "1h"])
+        .await
+        .fine();
+    assert!(
+        replayed.contains("5 stand applied") && replayed.contains("4 applied again"),
+        "{replayed}"
+    );
+    assert!(books.payments().await.values().all(|times| *times == 1));
+    operate_on(folder.path(), &["reconcile"]).await.fine();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sender_sends_twice_is_owed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, books) = serve(folder.path()).await;
+    for number in (0..10).chain(0..10) {
+        let event = Event::payment(&format!("evt_{number}"));
+        assert_eq!(event.send(&node.url).await.status(), 200);
+    }
+    wait_until("all are applied", PATIENCE, async || {
+        books.payments().await.len() == 10
+    })
+    .await;
+    let said = operate_on(folder.path(), &["reconcile", "--json"]).await;
+    assert_eq!(said.json()["applied"], 20);
+    assert!(names(&said.json(), "damaged").is_empty());
+    said.fine();
+
+    let other = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
+    other.busy_timeout(PATIENCE).unwrap();
+    let delete = "DELETE FROM processed_webhooks WHERE event_id = 'evt_7'; \
+        DELETE FROM payments WHERE event_id = 'evt_7'";
+    other.execute_batch(delete).unwrap();
+    let found = operate_on(folder.path(), &["reconcile", "--json"]).await;
+    assert_eq!(names(&found.json(), "unaccounted"), ["evt_7"]);
+    found.failed();
+    operate_on(folder.path(), &["reconcile", "--repair"])
+        .await
+        .fine();
+    wait_until("it is applied again", PATIENCE, async || {
+        books.payments().await.get("evt_7") == Some(&1)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_journal_the_books_say_that_they_see_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("spillway.toml");
+    std::fs::write(&config, "[journal]\nenabled = false\n").unwrap();
+    let config = config.to_str().unwrap();
+    let (node, books) = serve_with(folder.path(), "SPILLWAY_CONFIG", config).await;
+    assert_eq!(Event::payment("evt_1").send(&node.url).await.status(), 200);
+    wait_until("it is applied", PATIENCE, async || {
+        books.payments().await.len() == 1
+    })
+    .await;
+    assert!(node.running.output().contains("the journal is off"));
+    for command in [&["reconcile"][..], &["replay", "--from", "1h"]] {
+        let command = [command, &["--config", config]].concat();
+        let said = operate_on(folder.path(), &command).await.failed();
+        assert!(said.contains("the journal is off"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
