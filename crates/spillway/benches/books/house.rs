@@ -80,7 +80,7 @@ impl<L: Ledger + Books> House<L> {
             Recall::none(),
             Payments,
             broker.publisher(),
-            worker::Events::register(&Registry::new(), pipeline)?,
+            worker::Metrics::register(&Registry::new(), std::iter::empty())?.of(pipeline, "bench"),
             bounds,
         );
         worker.pulse(&broker);

@@ -294,3 +294,47 @@ async fn beside_a_running_serve_the_books_are_compared_and_repaired_too() {
     })
     .await;
 }
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_twice_and_went_to_two_pipelines_is_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("spillway.toml");
+    std::fs::write(&config, "[pipelines.payments]\n[pipelines.audit]\n").unwrap();
+    let config = config.to_str().unwrap();
+    let (node, books) = serve_with(folder.path(), "SPILLWAY_CONFIG", config).await;
+    for number in (0..10).chain(0..10) {
+        let event = Event::payment(&format!("evt_{number}"));
+        assert_eq!(event.send(&node.url).await.status(), 200);
+    }
+    wait_until("both have applied all", PATIENCE, async || {
+        let payments = books.payments().await;
+        payments.len() == 10 && payments.values().all(|times| *times == 2)
+    })
+    .await;
+    let reconcile = ["reconcile", "--json", "--config", config];
+    let said = operate_on(folder.path(), &reconcile).await;
+    assert_eq!(
+        said.json()["applied"],
+        40,
+        "each came twice, to two pipelines"
+    );
+    said.fine();
+    let doctor = ["doctor", "--duplicates", "--config", config];
+    operate_on(folder.path(), &doctor).await.fine();
+
+    // A row of one pipeline is lost, and with it one of the two payments: named once, though it came twice.
+    let other = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
+    other.busy_timeout(PATIENCE).unwrap();
+    let delete = "DELETE FROM processed_webhooks WHERE event_id = 'evt_7' AND pipeline = 'audit'; \
+        DELETE FROM payments WHERE rowid = \
+            (SELECT max(rowid) FROM payments WHERE event_id = 'evt_7')";
+    other.execute_batch(delete).unwrap();
+    let found = operate_on(folder.path(), &reconcile).await;
+    assert_eq!(names(&found.json(), "unaccounted"), ["evt_7"]);
+    assert!(names(&found.json(), "damaged").is_empty());
+    let repair = ["reconcile", "--repair", "--config", config];
+    operate_on(folder.path(), &repair).await.fine();
+    wait_until("it is applied again", PATIENCE, async || {
+        books.payments().await.get("evt_7") == Some(&2)
+    })
+    .await;
+}

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use worker::handlers::payments::Payments;
-use worker::{Bounds, Events, Worker};
+use worker::{Bounds, Metrics, Worker};
 
 /// Longer than any of these takes.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -156,7 +156,9 @@ impl Bench {
             Recall::none(),
             Payments,
             self.link.publisher(),
-            Events::register(&Registry::new(), &pipeline()).unwrap(),
+            Metrics::register(&Registry::new(), std::iter::empty())
+                .unwrap()
+                .of(&pipeline(), "w1"),
             bounds,
         );
         let (link, consumers) = (self.link.clone(), self.consumers.clone());
