@@ -6,11 +6,12 @@
 use super::holding::Holding;
 use super::watermark::Ack;
 use crate::{Content, Delivery, Feed, Tag};
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::time::Instant;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -102,14 +103,8 @@ impl<'a, C: Channel> Epoch<'a, C> {
                         return true;
                     }
                 }
-                handed = stream.next(), if reading => match handed {
-                    Some(Ok(handed)) => self.waiting.push_back(self.holding.hand_out(handed)),
-                    Some(Err(why)) => {
-                        warn!("the consumer's channel ended: {why}");
-                        return false;
-                    }
-                    // The broker cancelled the consumer: its queue was deleted, or its leader moved.
-                    None => return false,
+                handed = stream.next(), if reading => if !self.take(handed, &mut stream) {
+                    return false;
                 },
             }
         }
@@ -117,6 +112,42 @@ impl<'a, C: Channel> Epoch<'a, C> {
         // The session ends either way; what could not be acked is delivered again, a duplicate.
         let _ = self.send(acks).await;
         true
+    }
+
+    /// Takes a delivery and every other one that is there: a broker sends many at once, and a round of the loop
+    /// costs more than a delivery does. False where no more will come.
+    fn take<E: fmt::Display>(
+        &mut self,
+        mut handed: Option<Result<Handed, E>>,
+        stream: &mut (impl Stream<Item = Result<Handed, E>> + Unpin),
+    ) -> bool {
+        loop {
+            match handed {
+                Some(Ok(handed)) => self.waiting.push_back(self.holding.hand_out(handed)),
+                Some(Err(why)) => {
+                    warn!("the consumer's channel ended: {why}");
+                    return false;
+                }
+                // The broker cancelled the consumer: its queue was deleted, or its leader moved.
+                None => return false,
+            }
+            match stream.next().now_or_never() {
+                Some(next) => handed = next,
+                None => break,
+            }
+        }
+        self.pass_on();
+        true
+    }
+
+    /// Gives the consumer's channel what it has room for.
+    fn pass_on(&mut self) {
+        while let Some(delivery) = self.waiting.pop_front() {
+            if let Err(TrySendError::Full(back)) = self.feed.deliveries.try_send(delivery) {
+                self.waiting.push_front(back);
+                return;
+            }
+        }
     }
 
     async fn ack_settled(&mut self) -> Result<(), C::Error> {
