@@ -21,10 +21,10 @@ mod start;
 pub use applied::unknown_outcome;
 pub use applied::{Applied, Candidate, Verdict};
 pub use books::{
-    Account, AppliedCursor, AppliedEvent, AppliedRow, Books, DeadCount, Doubled, Entry, EventName,
-    FullLetter, Happening, Kind, Letter, LetterCursor, LetterFilter, LetterId, LetterStanding,
-    LetterState, MOST_AT_ONCE, Mark, OrderTotals, PaidEvent, PaymentRow, Resent, ResentEvent,
-    Swept, Trace, Window,
+    Account, AppliedCursor, AppliedEvent, AppliedRow, Books, DeadCount, Desired, Doubled, Entry,
+    EventName, FullLetter, Happening, Kind, Letter, LetterCursor, LetterFilter, LetterId,
+    LetterStanding, LetterState, MOST_AT_ONCE, Mark, OrderTotals, PaidEvent, PaymentRow, Resent,
+    ResentEvent, Swept, Trace, Window,
 };
 #[doc(hidden)]
 pub use claim::{Answer, Claims};

@@ -7,6 +7,7 @@
 mod account;
 mod applied_between;
 mod condition;
+mod desired;
 mod forensics;
 mod letter;
 mod order;
@@ -15,6 +16,7 @@ mod resent;
 pub use account::{Account, AppliedRow, LetterStanding};
 pub use applied_between::{AppliedCursor, AppliedEvent, Window};
 pub(crate) use condition::{APPLIED, Condition, Dialect, ORDER, Value, columns};
+pub use desired::Desired;
 pub use forensics::{Doubled, EventName, PaidEvent, PaymentRow, Trace};
 pub(crate) use letter::SweepPage;
 pub use letter::{
@@ -121,6 +123,21 @@ pub trait Books: Clone + Send + Sync + 'static {
         older_than: UnixMicros,
         limit: u32,
     ) -> impl Future<Output = Result<u64, Fault>> + Send;
+
+    /// How many workers this pipeline was last desired to have; nothing where nobody has said so yet.
+    fn desired_workers(
+        &self,
+        pipeline: &PipelineName,
+    ) -> impl Future<Output = Result<Option<Desired>, Fault>> + Send;
+
+    /// Changes that, unless somebody else has since the number `from` was read. Whether it did.
+    fn change_desired_workers(
+        &self,
+        pipeline: &PipelineName,
+        from: Option<Desired>,
+        workers: u32,
+        now: UnixMicros,
+    ) -> impl Future<Output = Result<bool, Fault>> + Send;
 
     /// Events by when they were applied, at most `limit` of those in the window, after the one given.
     ///

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls};
 
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     (
         "V1__ledger",
         include_str!("../../migrations/postgres/V1__ledger.sql"),
@@ -26,6 +26,10 @@ const MIGRATIONS: [(&str, &str); 4] = [
     (
         "V4__books",
         include_str!("../../migrations/postgres/V4__books.sql"),
+    ),
+    (
+        "V5__scaling",
+        include_str!("../../migrations/postgres/V5__scaling.sql"),
     ),
 ];
 

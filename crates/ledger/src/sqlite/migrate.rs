@@ -4,7 +4,7 @@ use crate::{StartError, schema};
 use refinery::{Migration, Runner};
 use rusqlite::Connection;
 
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     (
         "V1__ledger",
         include_str!("../../migrations/sqlite/V1__ledger.sql"),
@@ -20,6 +20,10 @@ const MIGRATIONS: [(&str, &str); 4] = [
     (
         "V4__books",
         include_str!("../../migrations/sqlite/V4__books.sql"),
+    ),
+    (
+        "V5__scaling",
+        include_str!("../../migrations/sqlite/V5__scaling.sql"),
     ),
 ];
 

@@ -40,6 +40,8 @@ macro_rules! books_promises {
             an_event_that_two_pipelines_have_paid_for_is_not_doubled,
             a_payment_nobody_applied_is_found,
             events_that_say_the_same_under_other_ids_are_found,
+            the_last_desired_number_stands_until_somebody_changes_it,
+            of_many_who_change_the_desired_number_at_once_one_does,
         }
     };
     ($bench:path: $($promise:ident,)*) => {$(
@@ -840,4 +842,49 @@ pub async fn events_that_say_the_same_under_other_ids_are_found(bench: &impl Sql
         (false, BTreeSet::from(["b", "b-again"])),
     ];
     assert_eq!(told.collect::<BTreeSet<_>>(), BTreeSet::from(expected));
+}
+
+pub async fn the_last_desired_number_stands_until_somebody_changes_it(
+    bench: &impl Sql<Ledger: Books>,
+) {
+    let (ledger, pipelines) = (bench.ledger(), pipelines());
+    let [payments, audit] = pipelines.as_slice() else {
+        unreachable!("two")
+    };
+    assert_eq!(ledger.desired_workers(payments).await.unwrap(), None);
+    let change = async |pipeline, from, workers| {
+        let changed = ledger.change_desired_workers(pipeline, from, workers, RECEIVED);
+        changed.await.unwrap()
+    };
+    let last = async |pipeline| ledger.desired_workers(pipeline).await.unwrap();
+    assert!(change(payments, None, 3).await);
+    let third = last(payments).await;
+    assert_eq!(third.unwrap().workers, 3);
+    assert!(change(payments, third, 50).await);
+    assert!(!change(payments, third, 4).await, "somebody was first");
+    assert!(!change(payments, None, 4).await, "somebody was first");
+    assert_eq!(last(payments).await.unwrap().workers, 50);
+    // The same number again is another change.
+    let fifty = last(payments).await;
+    assert!(change(payments, fifty, 50).await);
+    assert_ne!(last(payments).await, fifty);
+    assert_eq!(last(audit).await, None);
+}
+
+pub async fn of_many_who_change_the_desired_number_at_once_one_does(
+    bench: &impl Sql<Ledger: Books>,
+) {
+    let pipeline: PipelineName = "payments".parse().unwrap();
+    for round in 1..=5 {
+        let from = bench.ledger().desired_workers(&pipeline).await.unwrap();
+        let all = (0..8).map(|_| {
+            let ledger = bench.ledger();
+            ledger.change_desired_workers(&pipeline, from, round, RECEIVED)
+        });
+        let changed = futures_util::future::join_all(all).await;
+        let changed = changed.into_iter().filter(|changed| *changed == Ok(true));
+        assert_eq!(changed.count(), 1);
+    }
+    let last = bench.ledger().desired_workers(&pipeline).await.unwrap();
+    assert_eq!(last.unwrap().workers, 5);
 }

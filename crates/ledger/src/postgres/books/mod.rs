@@ -2,6 +2,7 @@
 
 mod accounts;
 mod applied;
+mod desired;
 mod forget;
 mod letters;
 mod mark;
@@ -11,11 +12,11 @@ mod read;
 
 use super::{PostgresLedger, fault};
 use crate::books::{
-    Account, AppliedCursor, AppliedEvent, Books, DeadCount, EventName, FullLetter, Happening, Kind,
-    Letter, LetterCursor, LetterFilter, LetterId, MOST_AT_ONCE, MOST_BODIES_AT_ONCE, Mark,
-    OrderTotals, PaidEvent, PaymentRow, SweepPage, Swept, Trace, Window,
+    Account, AppliedCursor, AppliedEvent, Books, DeadCount, Desired, EventName, FullLetter,
+    Happening, Kind, Letter, LetterCursor, LetterFilter, LetterId, MOST_AT_ONCE,
+    MOST_BODIES_AT_ONCE, Mark, OrderTotals, PaidEvent, PaymentRow, SweepPage, Swept, Trace, Window,
 };
-use envelope::{Key, UnixMicros};
+use envelope::{Key, PipelineName, UnixMicros};
 use resilience::Fault;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -105,6 +106,20 @@ impl Books for PostgresLedger {
 
     async fn forget(&self, kind: Kind, older_than: UnixMicros, limit: u32) -> Result<u64, Fault> {
         forget::forget(self, kind, older_than, limit).await
+    }
+
+    async fn desired_workers(&self, pipeline: &PipelineName) -> Result<Option<Desired>, Fault> {
+        desired::last(self, pipeline).await
+    }
+
+    async fn change_desired_workers(
+        &self,
+        pipeline: &PipelineName,
+        from: Option<Desired>,
+        workers: u32,
+        now: UnixMicros,
+    ) -> Result<bool, Fault> {
+        desired::change(self, pipeline, from, workers, now).await
     }
 
     async fn applied_between(

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod applied;
+mod desired;
 mod forget;
 mod letters;
 mod mark;
@@ -13,11 +14,11 @@ mod read;
 use super::transaction::SqliteTransaction;
 use super::{SqliteLedger, blocking, fault};
 use crate::books::{
-    Account, AppliedCursor, AppliedEvent, Books, DeadCount, EventName, FullLetter, Happening, Kind,
-    Letter, LetterCursor, LetterFilter, LetterId, MOST_AT_ONCE, MOST_BODIES_AT_ONCE, Mark,
-    OrderTotals, PaidEvent, PaymentRow, SweepPage, Swept, Trace, Window,
+    Account, AppliedCursor, AppliedEvent, Books, DeadCount, Desired, EventName, FullLetter,
+    Happening, Kind, Letter, LetterCursor, LetterFilter, LetterId, MOST_AT_ONCE,
+    MOST_BODIES_AT_ONCE, Mark, OrderTotals, PaidEvent, PaymentRow, SweepPage, Swept, Trace, Window,
 };
-use envelope::{Key, UnixMicros};
+use envelope::{Key, PipelineName, UnixMicros};
 use resilience::Fault;
 use rusqlite::Connection;
 
@@ -123,6 +124,21 @@ impl Books for SqliteLedger {
 
     async fn forget(&self, kind: Kind, older_than: UnixMicros, limit: u32) -> Result<u64, Fault> {
         self.change(|transaction| forget::forget(transaction, kind, older_than, limit))
+            .await
+    }
+
+    async fn desired_workers(&self, pipeline: &PipelineName) -> Result<Option<Desired>, Fault> {
+        self.ask(|reader| desired::last(reader, pipeline)).await
+    }
+
+    async fn change_desired_workers(
+        &self,
+        pipeline: &PipelineName,
+        from: Option<Desired>,
+        workers: u32,
+        now: UnixMicros,
+    ) -> Result<bool, Fault> {
+        self.change(|transaction| desired::change(transaction, pipeline, from, workers, now))
             .await
     }
 
