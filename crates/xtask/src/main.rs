@@ -3,6 +3,7 @@
 mod bench;
 mod chaos;
 mod install;
+mod kubernetes;
 mod manifests;
 mod report;
 mod servers;

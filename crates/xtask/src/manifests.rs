@@ -65,12 +65,14 @@ fn checkers() -> Result<PathBuf> {
     Ok(tools)
 }
 
-fn python(program: &Path, arguments: &[&str], more: &[&str]) -> Result<Ending> {
+/// Python with these arguments.
+pub fn python(program: &Path, arguments: &[&str], more: &[&str]) -> Result<Ending> {
     let mut command = Command::new(program);
     command.args(arguments).args(more).stdin(Stdio::null());
     finish(command)
 }
 
-fn target() -> PathBuf {
+/// The folder of everything that is built.
+pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from)
 }

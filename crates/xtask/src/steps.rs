@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::report::{Ending, Report};
 use crate::servers::Servers;
-use crate::{install, manifests};
+use crate::{install, kubernetes, manifests};
 
 /// The choices of one run.
 #[derive(Debug, Args)]
@@ -36,7 +36,8 @@ fn all(plan: &Plan, report: &mut Report) -> Result<()> {
     report.step("tests", || tests(plan))?;
     report.step("docs", docs)?;
     report.step("rules", manifests::rules)?;
-    report.step("manifests", manifests::check)
+    report.step("manifests", manifests::check)?;
+    report.step("kubernetes", kubernetes::check)
 }
 
 /// Builds every program.
