@@ -68,12 +68,13 @@ impl Node {
     }
 
     pub async fn metrics(&self) -> String {
-        let page = client()
-            .get(format!("{}/metrics", self.admin))
-            .send()
-            .await
-            .unwrap();
-        page.text().await.unwrap()
+        self.page("/metrics").await
+    }
+
+    /// A page of its admin port.
+    pub async fn page(&self, path: &str) -> String {
+        let page = client().get(format!("{}{path}", self.admin)).send().await;
+        page.unwrap().text().await.unwrap()
     }
 
     /// The value of one sample, by its line's beginning.
@@ -170,11 +171,34 @@ impl Servers {
 
     /// `spillway control`, which keeps the books.
     pub async fn control(&self) -> Node {
+        self.control_with(&[]).await
+    }
+
+    /// The same with more variables in its environment.
+    pub async fn control_with(&self, variables: &[(&str, &str)]) -> Node {
         let admin = free_port();
-        let program = self
+        let mut program = self
             .program("spillway")
             .args(["control", "--listen", &format!("127.0.0.1:{admin}")])
             .env("SPILLWAY_RECONCILE_EVERY", "1s");
+        for (variable, value) in variables {
+            program = program.env(variable, value);
+        }
+        Node::start(program, 0, admin).await
+    }
+
+    /// `spillway fleet`, with more variables in its environment and in that of its workers.
+    pub async fn fleet(&self, targets: &Path, max: u32, variables: &[(&str, &str)]) -> Node {
+        let admin = free_port();
+        let mut program = self
+            .program("spillway")
+            .args(["fleet", "--max", &max.to_string()])
+            .args(["--admin-listen", &format!("127.0.0.1:{admin}")])
+            .arg("--targets")
+            .arg(targets);
+        for (variable, value) in variables {
+            program = program.env(variable, value);
+        }
         Node::start(program, 0, admin).await
     }
 

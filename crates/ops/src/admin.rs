@@ -20,8 +20,19 @@ pub async fn serve(
     health: Health,
     stop: CancellationToken,
 ) {
+    serve_with(Router::new(), listener, registry, health, stop).await;
+}
+
+/// The same with further pages beside the three.
+pub async fn serve_with(
+    pages: Router,
+    listener: TcpListener,
+    registry: Registry,
+    health: Health,
+    stop: CancellationToken,
+) {
     let process = telemetry::process();
-    let pages = Router::new()
+    let pages = pages
         // Live: the process answers. It never depends on a dependency, whose outage no restart mends.
         .route("/healthz", get(async || "live\n"))
         .route("/readyz", get(async move || readiness(&health)))

@@ -13,7 +13,7 @@ pub mod telemetry;
 pub use exit::exit;
 pub use health::Health;
 pub use listen::{ListenError, listen};
-pub use shutdown::stop_signal;
+pub use shutdown::{stop_signal, stop_when_stdin_ends};
 
 /// The allocator of every program. An event is some twenty short allocations, most of them made on one thread
 /// and freed on another, which is what glibc's allocator is slowest at.

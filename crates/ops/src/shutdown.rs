@@ -25,3 +25,15 @@ pub fn stop_signal() -> std::io::Result<CancellationToken> {
     });
     Ok(stop)
 }
+
+/// Cancels `stop` when standard input ends: whoever started us has let go of it, or is gone.
+pub fn stop_when_stdin_ends(stop: &CancellationToken) {
+    let stop = stop.clone();
+    // A thread of its own, which ends with the process: the runtime would wait for one of its own.
+    std::thread::spawn(move || {
+        // Whatever comes is not for us, and an error is an end too.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        info!("standard input has ended: stopping");
+        stop.cancel();
+    });
+}

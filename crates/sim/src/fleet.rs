@@ -149,6 +149,7 @@ impl Fleet {
         let bounds = Bounds {
             prefetch: site.setup.prefetch,
             batch_max: site.setup.batch_max,
+            max_rate: None,
             drain_timeout: Duration::from_secs(5),
         };
         let fleet = self.clone();

@@ -85,15 +85,17 @@ impl Control {
         let (health, last) = (Health::default(), CancellationToken::new());
         let listener = listen(self.config.control.listen, "health and metrics")?;
         info!("health and metrics at http://{}", listener.local_addr()?);
-        let admin = admin::serve(listener, registry.clone(), health.clone(), last.clone());
-        let admin = tokio::spawn(admin);
         let settings = self.config.broker.settings("spillway control");
         let topology = config::topology(&self.config);
         let broker = Broker::start(&self.broker, &topology, settings, last.clone())?;
         telemetry::show_broker(&registry, broker.vitals())?;
         let mut tasks = JoinSet::new();
         let (name, config) = (&self.name, &self.config);
-        housekeeping::start(&mut tasks, name, &ledger, &broker, config, &registry, &stop)?;
+        let board =
+            housekeeping::start(&mut tasks, name, &ledger, &broker, config, &registry, &stop)?;
+        let (pages, health_page) = (board.pages(), health.clone());
+        let admin = admin::serve_with(pages, listener, registry, health_page, last.clone());
+        let admin = tokio::spawn(admin);
         tokio::select! {
             ready = broker.ready() => {
                 ready?;

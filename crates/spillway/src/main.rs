@@ -8,7 +8,9 @@ mod control;
 mod data_dir;
 mod dlq;
 mod doctor;
+mod fleet;
 mod housekeeping;
+mod migrate;
 mod moment;
 mod operator;
 mod reconcile;
@@ -16,6 +18,7 @@ mod replay;
 mod republish;
 mod send;
 mod serve;
+mod simulate;
 mod spool;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +41,12 @@ enum Command {
     /// Keeps the books of a cluster: archives dead letters, compares what was accepted with what was applied,
     /// forgets what is old, tells of depths.
     Control(control::Arguments),
+    /// Runs as many workers on this machine as the queue wants, and stops those it wants no more.
+    Fleet(fleet::Arguments),
+    /// Replays an arrival curve through the scaling policy and Kubernetes' autoscaler, without touching anything.
+    Simulate(simulate::Arguments),
+    /// Brings the ledger's schema up to date, and ends.
+    Migrate(migrate::Arguments),
     /// Lists, shows, replays, discards and exports dead letters.
     Dlq(dlq::Arguments),
     /// Says whether every event that was accepted is accounted for, by id; exits 1 if one is not.
@@ -57,6 +66,9 @@ async fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Send(arguments) => send::run(arguments).await,
         Command::Control(arguments) => control::run(arguments).await,
+        Command::Fleet(arguments) => fleet::run(arguments).await,
+        Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::Dlq(arguments) => dlq::run(arguments).await,
         Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Reconcile(arguments) => reconcile::run(arguments).await,

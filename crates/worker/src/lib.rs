@@ -13,6 +13,7 @@ mod gate;
 mod guard;
 pub mod handlers;
 mod intake;
+mod pace;
 mod process;
 mod pulse;
 mod run;

@@ -6,7 +6,7 @@ use clap::Parser;
 use envelope::PipelineName;
 use ledger::{Ledger, LedgerSettings, LedgerUrl, Recall, SqliteLedger};
 use ops::config::{self, Config, HandlerName};
-use ops::{Health, admin, listen, stop_signal, telemetry};
+use ops::{Health, admin, listen, stop_signal, stop_when_stdin_ends, telemetry};
 use prometheus::Registry;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,6 +29,9 @@ struct Arguments {
     /// Health and metrics; overrides [worker] admin_listen. Port 0 takes any free one.
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
+    /// Also stops when its standard input ends, which it does with whoever started it.
+    #[arg(long)]
+    until_stdin_ends: bool,
     /// Validates the configuration and exits.
     #[arg(long)]
     check: bool,
@@ -44,7 +47,7 @@ async fn start(arguments: Arguments) -> anyhow::Result<()> {
     let mut config = config::load(arguments.config.as_deref())?;
     config.worker.admin_listen = arguments.admin_listen.unwrap_or(config.worker.admin_listen);
     config.worker.pipeline = arguments.pipeline.or(config.worker.pipeline);
-    let program = Program::new(config)?;
+    let program = Program::new(config, arguments.until_stdin_ends)?;
     if arguments.check {
         println!("the configuration is valid");
         return Ok(());
@@ -59,10 +62,11 @@ struct Program {
     name: String,
     ledger: LedgerUrl,
     recall: Recall,
+    until_stdin_ends: bool,
 }
 
 impl Program {
-    fn new(config: Config) -> anyhow::Result<Self> {
+    fn new(config: Config, until_stdin_ends: bool) -> anyhow::Result<Self> {
         let pipeline = the_pipeline(&config)?;
         let ledger = config
             .ledger
@@ -80,11 +84,15 @@ impl Program {
             recall,
             name: unique_name(),
             config,
+            until_stdin_ends,
         })
     }
 
     async fn run(self) -> anyhow::Result<()> {
         let (stop, last) = (stop_signal()?, CancellationToken::new());
+        if self.until_stdin_ends {
+            stop_when_stdin_ends(&stop);
+        }
         let registry = telemetry::registry("worker")?;
         let admin = listen(self.config.worker.admin_listen, "health and metrics")?;
         info!("health and metrics at http://{}", admin.local_addr()?);

@@ -3,12 +3,14 @@
 use crate::events::Events;
 use crate::gate::Gate;
 use crate::guard::Guards;
+use crate::pace::Pace;
 use crate::settle::Outbox;
 use crate::suspects::Returned;
 use broker::{Consumer, Delivery, Publisher};
 use envelope::{PipelineName, UnixMicros};
 use ledger::{Handler, Ledger, Recall};
 use ops::config::WorkerConfig;
+use std::num::NonZeroU32;
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,7 @@ pub struct Worker<L, H> {
     pub(crate) events: Events,
     pub(crate) now: fn() -> UnixMicros,
     pub(crate) remembered: Duration,
+    pace: Pace,
     bounds: Bounds,
 }
 
@@ -39,6 +42,8 @@ pub struct Bounds {
     pub prefetch: u16,
     /// Events in one transaction.
     pub batch_max: usize,
+    /// Events a second, where that is bounded.
+    pub max_rate: Option<NonZeroU32>,
     /// How long a stop waits for the batch in hand.
     pub drain_timeout: Duration,
 }
@@ -48,12 +53,14 @@ impl From<&WorkerConfig> for Bounds {
         let &WorkerConfig {
             prefetch,
             batch_max,
+            max_rate,
             drain_timeout,
             ..
         } = config;
         Self {
             prefetch,
             batch_max,
+            max_rate,
             drain_timeout,
         }
     }
@@ -91,6 +98,12 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         events: Events,
         bounds: Bounds,
     ) -> Self {
+        let pace = Pace::new(bounds.max_rate);
+        let batch_max = pace.batch_max(bounds.batch_max);
+        let bounds = Bounds {
+            batch_max,
+            ..bounds
+        };
         // Half of the hand at most waits for another queue; the other half goes on being applied.
         let outbox = Outbox::new(publisher, usize::from(bounds.prefetch / 2));
         let now = || UnixMicros::from(std::time::SystemTime::now());
@@ -110,6 +123,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             events,
             now,
             remembered: REMEMBERED,
+            pace,
             bounds,
         }
     }
@@ -167,7 +181,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             let Some(batch) = batch else { break };
             let in_parts = async {
                 for part in parts(batch) {
-                    let _at_work = self.events.at_work();
+                    self.pace.wait(part.len()).await;
                     self.process(part, stop).await;
                 }
             };

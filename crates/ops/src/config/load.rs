@@ -61,12 +61,33 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
         let payments = "payments".parse().expect("a name of ours");
         config.pipelines.insert(payments, PipelineConfig::default());
     }
-    let problems = check(&config);
+    let mut problems = read_urls(&mut config);
+    problems.extend(check(&config));
     if problems.is_empty() {
         Ok(config)
     } else {
         Err(ConfigError(problems))
     }
+}
+
+/// A URL may lie in a file of its own, `file:PATH`: there is a password in it.
+fn read_urls(config: &mut Config) -> Vec<Problem> {
+    let urls = [
+        ("broker.url", &mut config.broker.url),
+        ("ledger.url", &mut config.ledger.url),
+        ("recall.url", &mut config.recall.url),
+    ];
+    let mut problems = Vec::new();
+    for (key, url) in urls {
+        let Some(path) = url.as_deref().and_then(|url| url.strip_prefix("file:")) else {
+            continue;
+        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => *url = Some(text.trim().to_owned()),
+            Err(why) => problems.push(Problem::new(key, format!("{path} cannot be read: {why}"))),
+        }
+    }
+    problems
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -96,6 +117,7 @@ fn check(config: &Config) -> Vec<Problem> {
     }
     problems.extend(check_spool(config));
     problems.extend(check_retention(config));
+    problems.extend(check_scaling(config));
     for (name, source) in &config.sources {
         problems.extend(source.check(name));
     }
@@ -136,6 +158,38 @@ fn check_retention(config: &Config) -> Vec<Problem> {
         let horizon = format!("sources.{name}.resend_horizon");
         outlives(processed, (horizon, source.resend_horizon));
     }
+    problems
+}
+
+/// Between the thresholds has to be room, or a fleet that is just right would never rest.
+fn check_scaling(config: &Config) -> Vec<Problem> {
+    let scaling = &config.scaling;
+    let mut problems = Vec::new();
+    let mut rule = |holds: bool, key: &str, rule: &str| {
+        if !holds {
+            problems.push(Problem::new(format!("scaling.{key}"), rule));
+        }
+    };
+    rule(
+        scaling.down_below >= 1,
+        "down_below",
+        "must be at least 1, such as 100: nothing is below 0",
+    );
+    rule(
+        scaling.up_above > scaling.down_below,
+        "up_above",
+        "must be above scaling.down_below, such as 1000 and 100",
+    );
+    rule(
+        scaling.min >= 1,
+        "min",
+        "must be at least 1: with no worker the last events would wait for ever",
+    );
+    rule(
+        scaling.max >= scaling.min,
+        "max",
+        "must be at least scaling.min, such as 50",
+    );
     problems
 }
 
@@ -221,6 +275,30 @@ mod tests {
         assert!(problems[2].rule.contains("sources.a.resend_horizon"));
         let text = format!("{text}[reconcile]\nrepair = true\n");
         assert!(load_text(&text.replace("max_age", "enabled = false\nmax_age")).is_err());
+    }
+
+    #[test]
+    fn thresholds_that_would_never_let_a_fleet_rest_are_refused() {
+        let text = "[scaling]\nup_above = 100\ndown_below = 100\nmin = 0\nmax = 0\n";
+        let problems = load_text(text).unwrap_err().0;
+        let keys: Vec<_> = problems
+            .iter()
+            .map(|problem| problem.key.as_str())
+            .collect();
+        assert_eq!(keys, ["scaling.up_above", "scaling.min"]);
+        assert!(load_text("[scaling]\nmin = 3\nmax = 2\n").is_err());
+        assert!(load_text("[scaling]\nmin = 3\nmax = 3\n").is_ok());
+    }
+
+    #[test]
+    fn a_url_may_lie_in_a_file_of_its_own() {
+        let mut secret = tempfile::NamedTempFile::new().unwrap();
+        secret.write_all(b"amqp://a:b@c\n").unwrap();
+        let path = secret.path().display();
+        let config = load_text(&format!("[broker]\nurl = \"file:{path}\"\n")).unwrap();
+        assert_eq!(config.broker.url.as_deref(), Some("amqp://a:b@c"));
+        let problems = load_text("[ledger]\nurl = \"file:/not/there\"\n");
+        assert_eq!(problems.unwrap_err().0[0].key, "ledger.url");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod topology;
 
 use confique::Config as Confique;
 use envelope::{PipelineName, SourceName};
+use resilience::ScalingPolicy;
 use serde::Deserialize;
 use signing::SchemeName;
 use std::collections::BTreeMap;
@@ -53,6 +54,9 @@ pub struct Config {
     /// The comparison of the journal with the ledger.
     #[config(nested)]
     pub reconcile: ReconcileConfig,
+    /// How many workers a pipeline should have.
+    #[config(nested)]
+    pub scaling: ScalingConfig,
     /// The control server.
     #[config(nested)]
     pub control: ControlConfig,
@@ -70,7 +74,8 @@ pub struct Config {
 /// `[broker]`
 #[derive(Clone, Debug, Confique)]
 pub struct BrokerConfig {
-    /// `amqp://user:password@host:5672/vhost`, or `embedded:PATH`.
+    /// `amqp://user:password@host:5672/vhost`, or `embedded:PATH`; `file:PATH` reads it from a file, as with
+    /// every URL.
     #[config(env = "SPILLWAY_BROKER_URL")]
     pub url: Option<String>,
     /// How long queues that did not exist before are left alone at the first start of all: a RabbitMQ 3.10
@@ -176,6 +181,9 @@ pub struct WorkerConfig {
     /// Events in one transaction. Measured: 128 rows a statement are as fast as 512, within a third.
     #[config(default = 256)]
     pub batch_max: usize,
+    /// Events a second that one worker applies at most, such as 400: for a small database that others use too.
+    #[config(env = "SPILLWAY_WORKER_MAX_RATE")]
+    pub max_rate: Option<NonZeroU32>,
     /// How long a stop waits for the batch in hand.
     #[config(default = "20s", deserialize_with = humantime_serde::deserialize)]
     pub drain_timeout: Duration,
@@ -230,6 +238,62 @@ pub struct ReconcileConfig {
     /// Whether the background run publishes what is missing again. Off: a person should first know why.
     #[config(default = false, env = "SPILLWAY_RECONCILE_REPAIR")]
     pub repair: bool,
+}
+
+/// `[scaling]`: when the desired number of workers changes, and how fast. See docs/scaling.md.
+#[derive(Clone, Copy, Debug, Confique)]
+pub struct ScalingConfig {
+    /// A backlog (ready and in hand) above this wants more workers: one for each so many events. A worker
+    /// applies some 2,000 a second, so a thousand is half a second of one's work.
+    #[config(default = 1000, env = "SPILLWAY_SCALING_UP_ABOVE")]
+    pub up_above: u64,
+    /// A backlog below this for a while wants fewer. Far below the other one, so that a fleet that is just
+    /// right is left alone.
+    #[config(default = 100, env = "SPILLWAY_SCALING_DOWN_BELOW")]
+    pub down_below: u64,
+    /// Never fewer workers. Not 0: what is left below `down_below` would wait for ever.
+    #[config(default = 1, env = "SPILLWAY_SCALING_MIN")]
+    pub min: u32,
+    /// Never more. Each has some connections to the database: fifty are what a Postgres of a usual size takes.
+    #[config(default = 50, env = "SPILLWAY_SCALING_MAX")]
+    pub max: u32,
+    /// Between two changes. A worker takes some seconds to start, and its share shows in the next look.
+    #[config(
+        default = "15s",
+        env = "SPILLWAY_SCALING_COOL_DOWN",
+        deserialize_with = humantime_serde::deserialize
+    )]
+    pub cool_down: Duration,
+    /// How long the backlog has to have been small: senders that come in waves should find the fleet that
+    /// the last wave has built.
+    #[config(
+        default = "60s",
+        env = "SPILLWAY_SCALING_CALM",
+        deserialize_with = humantime_serde::deserialize
+    )]
+    pub calm: Duration,
+}
+
+impl ScalingConfig {
+    /// As the policy wants it.
+    pub fn policy(&self) -> ScalingPolicy {
+        let &Self {
+            up_above,
+            down_below,
+            min,
+            max,
+            cool_down,
+            calm,
+        } = self;
+        ScalingPolicy {
+            up_above,
+            down_below,
+            min,
+            max,
+            cool_down,
+            calm,
+        }
+    }
 }
 
 /// `[control]`

@@ -1,11 +1,13 @@
 //! How much lies where, for the metrics page.
 
+use super::board::Board;
+use super::sight::Sight;
 use crate::reconcile::Observer;
 use broker::{Broker, Look, QueueName, Topology};
 use envelope::PipelineName;
 use ledger::{Books, DeadCount};
-use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
-use resilience::{Class, RETRY_DELAYS};
+use prometheus::{GaugeVec, IntGauge, IntGaugeVec, Opts, Registry};
+use resilience::Class;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -32,6 +34,7 @@ pub(super) struct Depths {
     unrouted: IntGauge,
     letters: IntGaugeVec,
     workers: IntGaugeVec,
+    oldest: GaugeVec,
 }
 
 impl Depths {
@@ -63,6 +66,13 @@ impl Depths {
                 "Workers heard of in the last five seconds.",
                 &["pipeline"],
             )?,
+            oldest: GaugeVec::new(
+                Opts::new(
+                    "queue_oldest_age_seconds",
+                    "Age of the oldest event in hand; with empty hands, time since the queue was last seen empty.",
+                ),
+                &["pipeline"],
+            )?,
             topology,
         };
         for gauges in [
@@ -74,15 +84,12 @@ impl Depths {
             registry.register(Box::new(gauges.clone()))?;
         }
         registry.register(Box::new(depths.unrouted.clone()))?;
+        registry.register(Box::new(depths.oldest.clone()))?;
         for pipeline in &depths.topology.pipelines {
-            depths
-                .parked
-                .with_label_values(&[pipeline.name.as_str()])
-                .set(0);
-            depths
-                .workers
-                .with_label_values(&[pipeline.name.as_str()])
-                .set(0);
+            let name = &[pipeline.name.as_str()];
+            depths.parked.with_label_values(name).set(0);
+            depths.workers.with_label_values(name).set(0);
+            depths.oldest.with_label_values(name).set(0.0);
         }
         depths.start_at_zero();
         Ok(depths)
@@ -116,48 +123,66 @@ impl Depths {
         }
     }
 
-    /// Looks until told to stop.
+    /// Looks until told to stop. Queues and letters apart: the queues grow when the ledger is away, and are
+    /// to be seen then.
     pub(super) async fn run<B: Books>(
         self,
         ledger: B,
         broker: Broker,
         observer: Observer,
+        board: Board,
         stop: CancellationToken,
     ) {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(EVERY) => {}
+        let queues = async {
+            let now = Instant::now();
+            let mut empty_at = vec![now; self.topology.pipelines.len()];
+            loop {
+                sleep(EVERY).await;
+                self.look(&broker, &observer, &board, &mut empty_at).await;
             }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = self.look(&ledger, &broker, &observer) => {}
+        };
+        let letters = async {
+            loop {
+                sleep(EVERY).await;
+                self.count_letters(&ledger).await;
             }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = queues => {}
+            () = letters => {}
         }
     }
 
-    async fn look<B: Books>(&self, ledger: &B, broker: &Broker, observer: &Observer) {
+    async fn count_letters<B: Books>(&self, ledger: &B) {
         if let Ok(counts) = ledger.dead_by_class().await {
             self.show_letters(&counts);
         }
+    }
+
+    /// `empty_at` is when each pipeline's queue was last seen empty, or first looked at.
+    async fn look(
+        &self,
+        broker: &Broker,
+        observer: &Observer,
+        board: &Board,
+        empty_at: &mut [Instant],
+    ) {
         let fleet = observer.fleet();
-        for name in self
-            .topology
-            .pipelines
-            .iter()
-            .map(|pipeline| &pipeline.name)
-        {
-            let main = QueueName::main(name);
-            let members = fleet.at(main.as_str(), Instant::now());
-            let (workers, unacked) = members.fold((0, 0), |(workers, unacked), member| {
-                (workers + 1, unacked + member.pulse.unacked)
-            });
-            self.workers
-                .with_label_values(&[name.as_str()])
-                .set(workers);
-            self.set(main.as_str(), "unacked", unacked);
-            if let Err(why) = self.queues_of(broker, name).await {
-                debug!("cannot look at the queues of {name}: {why}");
+        for (pipeline, empty_at) in self.topology.pipelines.iter().zip(empty_at) {
+            match Sight::take(broker, &fleet, &pipeline.name).await {
+                Ok((sight, ready)) => {
+                    if sight.ready == 0 {
+                        *empty_at = sight.at;
+                    }
+                    let age = sight.oldest_age(*empty_at);
+                    self.show(&pipeline.name, &sight, age);
+                    for (queue, ready) in ready {
+                        self.set(queue.as_str(), "ready", ready);
+                    }
+                    board.saw(&pipeline.name, sight, age);
+                }
+                Err(why) => debug!("cannot look at the queues of {}: {why}", pipeline.name),
             }
         }
         if let Ok(looks) = broker.look(&[QueueName::unrouted()]).await {
@@ -165,31 +190,23 @@ impl Depths {
         }
     }
 
-    async fn queues_of(
-        &self,
-        broker: &Broker,
-        name: &PipelineName,
-    ) -> Result<(), broker::LookError> {
-        let retry = |delay| QueueName::retry(name, delay);
-        let mut queues = vec![QueueName::main(name), QueueName::dead(name)];
-        queues.extend(RETRY_DELAYS.into_iter().map(retry));
-        let looks = broker.look(&queues).await?;
-        for (queue, look) in queues.iter().zip(&looks) {
-            self.set(queue.as_str(), "ready", look.ready);
-        }
-        // In the safe place, where nobody but this sees them yet.
-        let unarchived = looks.get(1).map_or(0, waiting);
-        let labels = [name.as_str(), UNARCHIVED];
-        self.letters.with_label_values(&labels).set(unarchived);
-        let delayed = looks
-            .iter()
-            .map(|look| look.delayed.unwrap_or(0))
-            .sum::<u64>();
-        let in_retry = looks.iter().skip(2).map(|look| look.ready).sum::<u64>();
+    fn show(&self, pipeline: &PipelineName, sight: &Sight, oldest_age: Duration) {
+        let name = &[pipeline.as_str()];
+        self.workers
+            .with_label_values(name)
+            .set(signed(sight.workers));
         self.parked
-            .with_label_values(&[name.as_str()])
-            .set(signed(delayed + in_retry));
-        Ok(())
+            .with_label_values(name)
+            .set(signed(sight.parked));
+        self.oldest
+            .with_label_values(name)
+            .set(oldest_age.as_secs_f64());
+        let main = QueueName::main(pipeline);
+        self.set(main.as_str(), "unacked", sight.unacked);
+        let labels = [pipeline.as_str(), UNARCHIVED];
+        self.letters
+            .with_label_values(&labels)
+            .set(signed(sight.unarchived));
     }
 
     fn set(&self, queue: &str, state: &str, messages: u64) {

@@ -1,10 +1,15 @@
 //! What keeps the books beside the event path: archives dead letters, compares the journal with the ledger,
-//! forgets what is old, and tells of depths. `serve` and `control` run the same; one of them is enough, two do
-//! no harm, and without any only visibility is lost.
+//! forgets what is old, tells of depths, and says how many workers there should be. `serve` and `control` run the
+//! same; one of them is enough, two do no harm, and without any only visibility and scaling are lost.
 
+mod board;
 mod depths;
 mod retention;
+mod scaling;
+mod sight;
 mod sweep;
+
+pub(crate) use board::Board;
 
 use crate::archive::{self, Origin};
 use crate::reconcile::{Background, Gauges, Observer};
@@ -14,12 +19,13 @@ use envelope::UnixMicros;
 use ledger::{Books, Ledger};
 use ops::config::Config;
 use prometheus::Registry;
+use scaling::Scaling;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Starts all of it among `tasks`, none of which ends before `stop`.
+/// Starts all of it among `tasks`, none of which ends before `stop`; the board is for the admin port.
 pub(crate) fn start<L: Ledger + Books>(
     tasks: &mut JoinSet<()>,
     name: &str,
@@ -28,7 +34,7 @@ pub(crate) fn start<L: Ledger + Books>(
     config: &Config,
     registry: &Registry,
     stop: &CancellationToken,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Board> {
     let topology = ops::config::topology(config);
     for (origin, queue) in origins(&topology) {
         pulse(name, broker, &origin, &queue);
@@ -40,7 +46,7 @@ pub(crate) fn start<L: Ledger + Books>(
         ledger.clone(),
         broker.clone(),
         observer.clone(),
-        topology.clone(),
+        topology,
         config.reconcile,
         Gauges::register(registry)?,
     );
@@ -51,9 +57,36 @@ pub(crate) fn start<L: Ledger + Books>(
         stop.clone(),
     ));
     tasks.spawn(sweep::run(ledger.clone(), stop.clone()));
-    let depths = Depths::register(registry, topology)?;
-    tasks.spawn(depths.run(ledger.clone(), broker.clone(), observer, stop.clone()));
-    Ok(())
+    watch(tasks, ledger, broker, observer, config, registry, stop)
+}
+
+/// Starts what tells of depths and says how many workers there should be, and nothing else.
+pub(crate) fn watch<B: Books>(
+    tasks: &mut JoinSet<()>,
+    ledger: &B,
+    broker: &Broker,
+    observer: Observer,
+    config: &Config,
+    registry: &Registry,
+    stop: &CancellationToken,
+) -> anyhow::Result<Board> {
+    let names = config.pipelines.keys();
+    let board = Board::new(names.clone().cloned());
+    let gauge = scaling::gauge(registry)?;
+    for pipeline in names {
+        let scaling = Scaling {
+            ledger: ledger.clone(),
+            pipeline: pipeline.clone(),
+            policy: config.scaling.policy(),
+            board: board.clone(),
+            gauge: gauge.clone(),
+        };
+        tasks.spawn(scaling.run(stop.clone()));
+    }
+    let depths = Depths::register(registry, ops::config::topology(config))?;
+    let (ledger, broker, shown) = (ledger.clone(), broker.clone(), board.clone());
+    tasks.spawn(depths.run(ledger, broker, observer, shown, stop.clone()));
+    Ok(board)
 }
 
 fn origins(topology: &Topology) -> Vec<(Origin, QueueName)> {

@@ -18,6 +18,7 @@ mod strays;
 
 pub(crate) use background::{Background, Gauges};
 pub(crate) use check::{Checked, check};
+pub(crate) use fleet::Fleet;
 pub(crate) use flight::Observer;
 pub(crate) use obligation::{Obligation, obligations, unrouted};
 

@@ -152,7 +152,7 @@ impl Server {
 
         let mut workers = self.start_workers(&ledger, &broker, &registry, &stages)?;
         let (name, config, stop_work) = (&self.name, &self.config, &stages.work);
-        housekeeping::start(
+        let board = housekeeping::start(
             &mut workers,
             name,
             &ledger,
@@ -162,7 +162,8 @@ impl Server {
             stop_work,
         )?;
         let events = ingest::Events::register(&registry, self.sources.keys())?;
-        let admin = tokio::spawn(admin::serve(
+        let admin = tokio::spawn(admin::serve_with(
+            board.pages(),
             self.admin,
             registry,
             health.clone(),

@@ -142,6 +142,7 @@ impl Bench {
         let bounds = Bounds {
             prefetch: 64,
             batch_max,
+            max_rate: None,
             drain_timeout: PATIENCE,
         };
         let ledger = Watched {

@@ -63,6 +63,7 @@ impl Bench {
         let bounds = Bounds {
             prefetch: PREFETCH,
             batch_max: 256,
+            max_rate: None,
             drain_timeout: PATIENCE,
         };
         let worker = Worker::new(
