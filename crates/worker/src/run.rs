@@ -182,6 +182,7 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             let in_parts = async {
                 for part in parts(batch) {
                     self.pace.wait(part.len()).await;
+                    let _at_work = self.events.at_work();
                     self.process(part, stop).await;
                 }
             };
