@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use testkit::Prometheus;
+use testkit::{Prometheus, wait_until};
 
 /// Scrapes and evaluations come once a second; the slowest expression needs a few of each.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -95,6 +95,13 @@ fn families(page: &str) -> BTreeMap<String, Family> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_well_formed_complete_from_the_start_and_as_the_table_says() {
     let programs = Programs::start().await;
+    for node in [&programs.control, &programs.serve] {
+        // The one that does not begin at zero, which an autoscaler would obey: the ledger is asked first.
+        wait_until("there is a desired number", PATIENCE, async || {
+            node.metrics().await.contains("\nspillway_desired_workers{")
+        })
+        .await;
+    }
     let mut table: BTreeMap<String, (Family, Vec<&str>)> = BTreeMap::new();
     for (name, node) in programs.each() {
         let page = node.metrics().await;
