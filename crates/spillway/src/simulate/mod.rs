@@ -33,11 +33,11 @@ pub(crate) struct Arguments {
     /// The most workers; overrides [scaling] max.
     #[arg(long, value_name = "WORKERS")]
     max: Option<u32>,
-    #[command(flatten)]
-    hpa: HpaArguments,
     /// Draws the run into an SVG file.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
+    #[command(flatten)]
+    hpa: HpaArguments,
 }
 
 /// Kubernetes' autoscaler, as our overlays set it up.
