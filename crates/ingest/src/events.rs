@@ -5,8 +5,10 @@ use crate::store::Stored;
 use broker::embedded::Standing;
 use broker::{Confirmed, PublishError};
 use envelope::{EventId, SourceName, UnixMicros};
+use ops::config::{SecretRef, SourceConfig};
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 use signing::Verified;
 use std::collections::BTreeMap;
@@ -32,6 +34,8 @@ pub struct Events {
     confirm_seconds: Histogram,
     spool_events: IntGauge,
     spool_bytes: IntGauge,
+    /// When each secret of a source was last the right one; resolved at the start, since every request sets one.
+    secrets: Arc<BTreeMap<SourceName, Vec<IntGauge>>>,
 }
 
 /// What is counted for one source.
@@ -92,12 +96,40 @@ impl Events {
                 "spool_bytes",
                 "Bytes in use of the spool's file; at [spool] max_bytes the answer is 503.",
             )?,
+            secrets: Arc::default(),
         };
         registry.register(Box::new(confirms))?;
         registry.register(Box::new(events.confirm_seconds.clone()))?;
         registry.register(Box::new(events.spool_events.clone()))?;
         registry.register(Box::new(events.spool_bytes.clone()))?;
         Ok(events)
+    }
+
+    /// Watches which of these sources' secrets are in use.
+    ///
+    /// # Errors
+    /// Where the metric is registered already.
+    pub fn watching(
+        mut self,
+        registry: &Registry,
+        sources: &BTreeMap<SourceName, SourceConfig>,
+    ) -> prometheus::Result<Self> {
+        let last_verified = IntGaugeVec::new(
+            Opts::new(
+                "ingest_secret_last_verified_timestamp_seconds",
+                "When a request was last verified with this secret, by its reference; 0: not since the start.",
+            ),
+            &["source", "secret"],
+        )?;
+        registry.register(Box::new(last_verified.clone()))?;
+        let of_source = |(name, source): (&SourceName, &SourceConfig)| {
+            let references = source.secrets.iter().map(SecretRef::to_string);
+            let gauges = references
+                .map(|reference| last_verified.with_label_values(&[name.as_str(), &reference]));
+            (name.clone(), gauges.collect())
+        };
+        self.secrets = Arc::new(sources.iter().map(of_source).collect());
+        Ok(self)
     }
 
     /// A source that is not configured is counted as unknown.
@@ -143,13 +175,21 @@ impl Events {
         counted.request_seconds.observe(took.as_secs_f64());
     }
 
-    /// A signature was right. Where it covers a timestamp, the skew's median says whether a clock is wrong, and whose it may be.
+    /// A signature was right, by which secret is noted: one that has not been in use for as long as senders
+    /// send again can go. Where it covers a timestamp, the skew's median says whether a clock is wrong, and whose it may be.
     pub(crate) fn verified(
         &self,
         source: &SourceName,
         verified: &Verified,
         received_at: UnixMicros,
     ) {
+        let secrets = self.secrets.get(source);
+        if let Some(gauge) = secrets
+            .zip(verified.key())
+            .and_then(|(all, key)| all.get(key))
+        {
+            gauge.set(received_at.seconds().0);
+        }
         let Some(signed_at) = verified.signed_at() else {
             return;
         };

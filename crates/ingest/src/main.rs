@@ -4,7 +4,7 @@ use anyhow::Context;
 use broker::{Broker, BrokerUrl};
 use clap::Parser;
 use ingest::{Backlog, Door, Events, Room, Spooling};
-use ops::config::{self, Config};
+use ops::config::{self, Config, Rotation, Sources};
 use ops::{Health, admin, listen, stop_signal, telemetry};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,14 +41,14 @@ async fn start(arguments: Arguments) -> anyhow::Result<()> {
     let mut config = config::load(arguments.config.as_deref())?;
     config.ingest.listen = arguments.listen.unwrap_or(config.ingest.listen);
     config.ingest.admin_listen = arguments.admin_listen.unwrap_or(config.ingest.admin_listen);
-    let sources = config::read_sources(&config)?;
+    let (sources, rotation) = config::read_sources(&config)?;
     let url = broker_url(&config)?;
     if arguments.check {
         println!("the configuration is valid");
         return Ok(());
     }
     telemetry::start_logging(config.log.format);
-    run(config, sources, url).await
+    run(config, sources, rotation, url).await
 }
 
 fn broker_url(config: &Config) -> anyhow::Result<BrokerUrl> {
@@ -60,10 +60,17 @@ fn broker_url(config: &Config) -> anyhow::Result<BrokerUrl> {
     Ok(url.parse()?)
 }
 
-async fn run(config: Config, sources: config::Sources, url: BrokerUrl) -> anyhow::Result<()> {
+async fn run(
+    config: Config,
+    sources: Sources,
+    rotation: Rotation,
+    url: BrokerUrl,
+) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let registry = telemetry::registry("ingest")?;
-    let events = Events::register(&registry, sources.keys())?;
+    let events = Events::register(&registry, sources.keys())?
+        .watching(&registry, &config::with_default_source(&config))?;
+    tokio::spawn(rotation.run(config.secrets.reread_every, stop.clone()));
     let public = listen(config.ingest.listen, "webhooks")?;
     let admin = listen(config.ingest.admin_listen, "health and metrics")?;
 

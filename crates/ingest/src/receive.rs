@@ -102,7 +102,8 @@ impl Door {
             "/webhook" => "default",
             path => path.strip_prefix("/webhooks/")?,
         };
-        self.sources.get_key_value(&name.parse().ok()?)
+        let (source, verifier) = self.sources.get_key_value(&name.parse().ok()?)?;
+        Some((source, verifier))
     }
 
     /// How long a stop waits for requests in flight.

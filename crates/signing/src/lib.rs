@@ -4,6 +4,7 @@
 //! compares in constant time. Start with [`verify`]; what a provider does is in `schemes/`, one file each.
 
 mod body_id;
+pub mod explain;
 mod key;
 mod rules;
 pub mod schemes;

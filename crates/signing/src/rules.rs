@@ -199,6 +199,13 @@ impl Encoding {
 }
 
 impl SecretForm {
+    pub(crate) fn write(self, key: &[u8]) -> String {
+        match self {
+            Self::Text | Self::Hex => hex::encode(key),
+            Self::Base64 { prefix } => format!("{prefix}{}", STANDARD.encode(key)),
+        }
+    }
+
     /// The key a secret stands for.
     pub(crate) fn key(self, secret: &[u8]) -> Result<SigningKey, WeakSecret> {
         // Wiped like the secret it was made from.

@@ -174,7 +174,7 @@ impl<'h> Claimed<'h> {
     }
 
     /// Which key made the signature; nothing where the scheme has none.
-    fn key(&self, keys: &[SigningKey], body: &[u8]) -> Result<Option<usize>, Refusal> {
+    pub(crate) fn key(&self, keys: &[SigningKey], body: &[u8]) -> Result<Option<usize>, Refusal> {
         if self.signature.is_none() {
             return Ok(None);
         }
@@ -194,7 +194,7 @@ impl<'h> Claimed<'h> {
     }
 
     /// Checked last: what time it is here is for those who know the secret.
-    fn is_fresh(&self, now: UnixSeconds) -> Result<(), Refusal> {
+    pub(crate) fn is_fresh(&self, now: UnixSeconds) -> Result<(), Refusal> {
         match self.timestamp {
             Some((_, signed_at)) if signed_at.abs_diff(now) > self.rules.tolerance => {
                 Err(Refusal::Stale)
@@ -208,11 +208,15 @@ impl<'h> Claimed<'h> {
         // Over what the MAC covers, not over the header, which has many spellings of one signature.
         let digest = guarded.then(|| SignatureDigest::of(&self.covered(body).collect::<Vec<_>>()));
         Verified {
-            signed_at: self.timestamp.map(|(_, signed_at)| signed_at),
+            signed_at: self.signed_at(),
             event_id: self.id.unwrap_or_else(|| self.rules.id.read_from(body)),
             digest,
             key,
         }
+    }
+
+    pub(crate) fn signed_at(&self) -> Option<UnixSeconds> {
+        self.timestamp.map(|(_, signed_at)| signed_at)
     }
 
     /// What the signature covers, piece by piece, so that no body is copied.

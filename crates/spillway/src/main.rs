@@ -4,6 +4,7 @@
 //! what became of it.
 
 mod archive;
+mod configuration;
 mod control;
 mod data_dir;
 mod dlq;
@@ -16,8 +17,10 @@ mod operator;
 mod reconcile;
 mod replay;
 mod republish;
+mod secret;
 mod send;
 mod serve;
+mod sig;
 mod simulate;
 mod spool;
 
@@ -55,6 +58,12 @@ enum Command {
     Replay(replay::Arguments),
     /// Asks the ledger what an engineer would: are payments processed twice, and why?
     Doctor(doctor::Arguments),
+    /// Prints the configuration in effect, checks it, or says what there is to configure.
+    Config(configuration::Arguments),
+    /// Makes a secret, or says whether those of the configuration can be used.
+    Secret(secret::Arguments),
+    /// Signs a body, verifies a request, or says why one is refused.
+    Sig(sig::Arguments),
     /// Looks into the spool of an ingest, and empties that of one that is gone.
     Spool(spool::Arguments),
 }
@@ -73,6 +82,9 @@ async fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::run(arguments).await,
         Command::Reconcile(arguments) => reconcile::run(arguments).await,
         Command::Replay(arguments) => replay::run(arguments).await,
+        Command::Config(arguments) => configuration::run(arguments).await,
+        Command::Secret(arguments) => secret::run(arguments).await,
+        Command::Sig(arguments) => sig::run(arguments).await,
         Command::Spool(arguments) => spool::run(arguments).await,
     })
 }

@@ -1,39 +1,35 @@
 //! `[sources.NAME.hmac]`: a signature as the operator describes it.
 
+use confique::Config as Confique;
 use serde::Deserialize;
 use signing::Encoding;
 use signing::schemes::hmac::Settings;
 use std::time::Duration;
 
 /// `[sources.NAME.hmac]`, for `scheme = "hmac"`. The signature is always an HMAC-SHA256.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Confique)]
 pub struct HmacConfig {
     /// The header of the signature, such as `X-Signature`.
     pub signature_header: String,
     /// How the signature is written: `hex` or `base64`.
-    #[serde(default)]
+    #[config(default = "hex")]
     pub encoding: HmacEncoding,
     /// What stands before it in the header, such as `sha256=`.
-    #[serde(default)]
+    #[config(default = "")]
     pub prefix: String,
     /// What is signed: text with `{body}`, and where they are signed `{timestamp}` and `{id}`.
-    #[serde(default = "the_body")]
+    #[config(default = "{body}")]
     pub signed: String,
     /// The header of the event's id. Without it and `id_field` the hash of the body is its id.
-    #[serde(default)]
     pub id_header: Option<String>,
     /// The field of the JSON body with the event's id.
-    #[serde(default)]
     pub id_field: Option<String>,
     /// The header of the timestamp, in unix seconds; it has to be signed.
-    #[serde(default)]
     pub timestamp_header: Option<String>,
     /// How far the timestamp may be from now, in either direction.
-    #[serde(default = "tolerance", with = "humantime_serde")]
+    #[config(default = "300s", deserialize_with = humantime_serde::deserialize)]
     pub tolerance: Duration,
     /// How the secrets are written, where they are not the key as they stand: `hex` or `base64`.
-    #[serde(default)]
     pub secret_encoding: Option<HmacEncoding>,
 }
 
@@ -46,14 +42,6 @@ pub enum HmacEncoding {
     Hex,
     /// With padding.
     Base64,
-}
-
-fn the_body() -> String {
-    "{body}".to_owned()
-}
-
-fn tolerance() -> Duration {
-    signing::TOLERANCE
 }
 
 impl HmacConfig {

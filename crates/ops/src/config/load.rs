@@ -1,8 +1,9 @@
 //! Reads the configuration and checks what the types cannot.
 
+use super::layers::Layers;
 use super::{Config, PipelineConfig};
-use confique::Config as _;
 use humantime::format_duration;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -47,22 +48,24 @@ impl fmt::Display for ConfigError {
 /// # Errors
 /// A file that cannot be read, and every key that breaks its rule.
 pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
-    let mut sources = Config::builder().env();
-    if let Some(path) = file {
-        if !path.is_file() {
-            let rule = format!("there is no file {}", path.display());
-            return Err(ConfigError(vec![Problem::new("--config", rule)]));
+    let mut layers = layers(file)?;
+    let mut problems = std::mem::take(&mut layers.problems);
+    let mut config = match layers.config() {
+        Ok(config) => config,
+        Err(why) => {
+            problems.push(Problem::new("config", why));
+            return Err(ConfigError(problems));
         }
-        sources = sources.file(path);
-    }
-    let unreadable = |why: confique::Error| ConfigError(vec![Problem::new("config", chain(&why))]);
-    let mut config = sources.load().map_err(unreadable)?;
+    };
     if config.pipelines.is_empty() {
         let payments = "payments".parse().expect("a name of ours");
         config.pipelines.insert(payments, PipelineConfig::default());
     }
-    let mut problems = read_urls(&mut config);
-    problems.extend(check(&config));
+    problems.extend(read_urls(&mut config));
+    // What was not understood counts as not set, and would be missed a second time.
+    let told: BTreeSet<String> = problems.iter().map(|problem| problem.key.clone()).collect();
+    let is_new = |problem: &Problem| !told.contains(&problem.key);
+    problems.extend(check(&config).into_iter().filter(is_new));
     if problems.is_empty() {
         Ok(config)
     } else {
@@ -90,11 +93,15 @@ fn read_urls(config: &mut Config) -> Vec<Problem> {
     problems
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", chain(source)),
-        None => error.to_string(),
-    }
+pub(super) fn layers(file: Option<&Path>) -> Result<Layers, ConfigError> {
+    let text = match file {
+        None => String::new(),
+        Some(path) => std::fs::read_to_string(path).map_err(|why| {
+            let rule = format!("cannot read {}: {why}", path.display());
+            ConfigError(vec![Problem::new("--config", rule)])
+        })?,
+    };
+    Ok(Layers::read(&text, |name| std::env::var(name).ok()))
 }
 
 fn check(config: &Config) -> Vec<Problem> {
@@ -309,11 +316,106 @@ mod tests {
         assert!(load_text("[spool]\ndrain_rate = 0\n").is_err());
     }
 
+    fn problems(text: &str) -> Vec<(String, String)> {
+        let problems = load_text(text).unwrap_err().0.into_iter();
+        problems
+            .map(|problem| (problem.key, problem.rule))
+            .collect()
+    }
+
     #[test]
-    fn an_unknown_key_of_a_source_is_an_error() {
-        let error = load_text("[sources.a]\nsecret = \"env:A\"\n")
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("secret"), "{error}");
+    fn an_unknown_key_is_an_error_with_a_suggestion_wherever_it_is() {
+        for (text, key, suggestion) in [
+            (
+                "[sources.a]\nsecret = [\"env:A\"]\n",
+                "sources.a.secret",
+                "did you mean secrets?",
+            ),
+            (
+                "[ingest]\nlisten_address = 1\n",
+                "ingest.listen_address",
+                "did you mean listen?",
+            ),
+            ("[ingress]\n", "ingress", "did you mean ingest?"),
+            (
+                "[pipelines.p]\nxyz = 1\n",
+                "pipelines.p.xyz",
+                "but sources, handler",
+            ),
+            (
+                "[sources.a]\nhmac = { signatur_header = \"X\" }\n",
+                "sources.a.hmac.signatur_header",
+                "did you mean signature_header?",
+            ),
+        ] {
+            let found = problems(text);
+            let told = found.iter().find(|(its, _)| its == key);
+            let rule = &told.unwrap_or_else(|| panic!("{found:?}")).1;
+            assert!(rule.contains(suggestion), "{rule}");
+        }
+    }
+
+    #[test]
+    fn everything_that_cannot_be_read_is_told_together_with_what_breaks_a_rule() {
+        let text = "[ingest]\nlisten = \"here\"\nrequests_max = \"many\"\nconnections_max = 0\n[worker]\nprefetch = -1\n\
+                    [sources.A]\n[sources.b]\nscheme = \"strip\"\nsecrets = \"whsec_inline\"\n[spool]\ndrain_rate = 0\n[log]\n\
+                    format = \"xml\"\n";
+        let found = problems(text);
+        let keys: Vec<_> = found.iter().map(|(key, _)| key.as_str()).collect();
+        let expected = [
+            "ingest.listen",
+            "ingest.requests_max",
+            "log.format",
+            "sources.A",
+            "sources.b.scheme",
+            "sources.b.secrets",
+            "spool.drain_rate",
+            "worker.prefetch",
+            "ingest.connections_max",
+        ];
+        assert_eq!(keys, expected, "{found:#?}");
+        assert!(
+            found.iter().all(|(_, rule)| !rule.contains("whsec_inline")),
+            "{found:#?}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_is_told_by_its_line_and_not_quoted() {
+        let found = problems("[sources.a]\nsecrets = [\"env:A\", whsec_inline]\n");
+        assert_eq!(found.len(), 1, "{found:?}");
+        let (key, rule) = &found[0];
+        assert!(
+            key == "the file" && rule.contains("line 2"),
+            "{key}: {rule}"
+        );
+        assert!(!rule.contains("whsec_inline"), "{rule}");
+    }
+
+    #[test]
+    fn the_environment_stands_over_the_file_whatever_its_type() {
+        let variables = [
+            ("SPILLWAY_INGEST_LISTEN", "127.0.0.1:1"),
+            ("SPILLWAY_INGEST_MAX_BACKLOG", "7"),
+            ("SPILLWAY_RECONCILE_REPAIR", "true"),
+            ("SPILLWAY_RECONCILE_EVERY", "3s"),
+            ("SPILLWAY_WORKER_PIPELINE", ""),
+        ];
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(its, _)| *its == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let layers = Layers::read("[ingest]\nmax_backlog = 5\n", variable);
+        assert!(layers.problems.is_empty(), "{:?}", layers.problems);
+        let config = layers.config().unwrap();
+        assert_eq!(config.ingest.listen.port(), 1);
+        assert_eq!(config.ingest.max_backlog, 7);
+        assert!(config.reconcile.repair);
+        assert_eq!(config.reconcile.every, Duration::from_secs(3));
+        assert_eq!(config.worker.pipeline, None);
+        let wrong = Layers::read("", |name| {
+            (name == "SPILLWAY_LOG_FORMAT").then(|| "xml".into())
+        });
+        assert_eq!(wrong.problems[0].key, "SPILLWAY_LOG_FORMAT");
     }
 }

@@ -4,11 +4,14 @@
 //! `file:PATH`.
 
 mod hmac;
+mod layers;
 mod load;
+mod print;
+mod rotation;
 mod secrets;
 mod topology;
 
-use confique::Config as Confique;
+use confique::{Config as Confique, Layer as _};
 use envelope::{PipelineName, SourceName};
 use resilience::ScalingPolicy;
 use serde::Deserialize;
@@ -21,7 +24,9 @@ use std::time::Duration;
 
 pub use hmac::{HmacConfig, HmacEncoding};
 pub use load::{ConfigError, Problem, load};
-pub use secrets::{SecretRef, Sources, WEBHOOK_SECRET, read_sources};
+pub use print::{effective, reference};
+pub use rotation::{Rotation, Turned};
+pub use secrets::{SecretRef, Sources, WEBHOOK_SECRET, read_sources, with_default_source};
 pub use topology::topology;
 
 /// The whole configuration of any program.
@@ -63,6 +68,9 @@ pub struct Config {
     /// Logs.
     #[config(nested)]
     pub log: LogConfig,
+    /// The secrets of the sources.
+    #[config(nested)]
+    pub secrets: SecretsConfig,
     /// Who may send: `[sources.NAME]`, reached at `/webhooks/NAME`.
     #[config(default = {})]
     pub sources: BTreeMap<SourceName, SourceConfig>,
@@ -312,6 +320,19 @@ pub struct LogConfig {
     pub format: LogFormat,
 }
 
+/// `[secrets]`
+#[derive(Clone, Copy, Debug, Confique)]
+pub struct SecretsConfig {
+    /// How often secrets in files are read again, so that one can be replaced without a restart. Kubernetes
+    /// takes a minute to bring a new one; the files are small.
+    #[config(
+        default = "5s",
+        env = "SPILLWAY_SECRETS_REREAD_EVERY",
+        deserialize_with = humantime_serde::deserialize
+    )]
+    pub reread_every: Duration,
+}
+
 /// How a log line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -323,27 +344,26 @@ pub enum LogFormat {
 }
 
 /// `[sources.NAME]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Confique)]
 pub struct SourceConfig {
     /// How it signs: `spillway`, `standard-webhooks`, `svix`, `stripe`, `github`, `shopify`, `slack`, `hmac` as
     /// `[sources.NAME.hmac]` says, or `none`.
-    #[serde(default, deserialize_with = "scheme")]
+    #[config(default = "spillway", deserialize_with = scheme)]
     pub scheme: SchemeName,
     /// What it signs with; any of them verifies, so that a secret can be rotated.
-    #[serde(default)]
+    #[config(default = [])]
     pub secrets: Vec<SecretRef>,
     /// Has to be true for `scheme = "none"`: whoever reaches the port is believed.
-    #[serde(default)]
+    #[config(default = false)]
     pub insecure: bool,
-    /// The scheme `hmac`.
-    #[serde(default)]
+    /// The scheme `hmac`: `[sources.NAME.hmac]`.
     pub hmac: Option<HmacConfig>,
-    /// What becomes of signed bytes that come again under another event id.
-    #[serde(default)]
+    /// What becomes of signed bytes that come again under another event id: `quarantine`, `alarm` or `off`.
+    #[config(default = "quarantine")]
     pub replay_guard: ReplayGuard,
-    /// For how long the sender sends an event again that was not answered 200.
-    #[serde(default = "resend_horizon", with = "humantime_serde")]
+    /// For how long the sender sends an event again that was not answered 200. The longest schedule we know, that
+    /// of the Standard Webhooks specification, ends after 75 h 35 min.
+    #[config(default = "96h", deserialize_with = humantime_serde::deserialize)]
     pub resend_horizon: Duration,
 }
 
@@ -351,21 +371,26 @@ impl SourceConfig {
     /// A source with these secrets, and the default of everything else.
     pub fn of(secrets: Vec<SecretRef>) -> Self {
         Self {
-            scheme: SchemeName::default(),
             secrets,
-            insecure: false,
-            hmac: None,
-            replay_guard: ReplayGuard::default(),
-            resend_horizon: resend_horizon(),
+            ..Self::default()
         }
     }
 }
 
-/// The longest schedule we know, that of the Standard Webhooks specification, ends after 75 h 35 min
-/// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
-fn resend_horizon() -> Duration {
-    Duration::from_secs(96 * 60 * 60)
+/// A table among others, whose name is the operator's.
+macro_rules! reads_with_defaults {
+    ($($table:ident),+) => {$(
+        impl<'de> Deserialize<'de> for $table {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let layer = <$table as Confique>::Layer::deserialize(deserializer)?;
+                let whole = layer.with_fallback(confique::Layer::default_values());
+                Self::from_layer(whole).map_err(serde::de::Error::custom)
+            }
+        }
+    )+};
 }
+
+reads_with_defaults!(SourceConfig, PipelineConfig, HmacConfig);
 
 /// What a worker does with signed bytes that come again under another event id, where the signature covers
 /// neither the id nor a body that names it.
@@ -388,14 +413,13 @@ fn scheme<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SchemeNam
 }
 
 /// `[pipelines.NAME]`
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Confique)]
 pub struct PipelineConfig {
     /// Whose events it takes; `*` is every source.
-    #[serde(default = "every_source")]
+    #[config(default = ["*"])]
     pub sources: Vec<String>,
-    /// What it does with them.
-    #[serde(default)]
+    /// What it does with them: `payments` is built in.
+    #[config(default = "payments")]
     pub handler: HandlerName,
 }
 
@@ -408,15 +432,16 @@ pub enum HandlerName {
     Payments,
 }
 
-fn every_source() -> Vec<String> {
-    vec!["*".to_owned()]
+impl Default for SourceConfig {
+    fn default() -> Self {
+        let defaults = <Self as Confique>::Layer::default_values();
+        Self::from_layer(defaults).expect("every key has a default")
+    }
 }
 
 impl Default for PipelineConfig {
     fn default() -> Self {
-        Self {
-            sources: every_source(),
-            handler: HandlerName::default(),
-        }
+        let defaults = <Self as Confique>::Layer::default_values();
+        Self::from_layer(defaults).expect("every key has a default")
     }
 }

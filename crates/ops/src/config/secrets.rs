@@ -1,19 +1,21 @@
 //! Secrets by reference.
 
+use super::rotation::Rotation;
 use super::{Config, ConfigError, Problem, SourceConfig};
 use envelope::SourceName;
 use serde::Deserialize;
-use signing::{Scheme, SchemeName, Secret, Verifier};
+use signing::{Scheme, SchemeName, Secret, SigningKey, Verifier};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The variable that configures the source named `default`.
 pub const WEBHOOK_SECRET: &str = "WEBHOOK_SECRET";
 
 /// Every source, ready to verify with.
-pub type Sources = BTreeMap<SourceName, Verifier>;
+pub type Sources = BTreeMap<SourceName, Arc<Verifier>>;
 
 /// Where a secret lies: `env:NAME` or `file:PATH`. Never the secret itself.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -71,46 +73,51 @@ impl SecretRef {
     }
 }
 
-/// Reads the secrets of every source; `WEBHOOK_SECRET` belongs to the source `default`.
+/// A source whose secrets can be used.
+struct Usable {
+    scheme: Scheme,
+    keys: Vec<SigningKey>,
+    secrets: Vec<Secret>,
+}
+
+/// Reads the secrets of every source; `WEBHOOK_SECRET` belongs to the source `default`. The rotation reads those
+/// in files again, for whoever runs it.
 ///
 /// # Errors
 /// A secret that cannot be read or is too short, two sources with one secret (a request to one could be
 /// replayed to the other), and no source at all: without one there is nobody to let in.
-pub fn read_sources(config: &Config) -> Result<Sources, ConfigError> {
-    let mut named: BTreeMap<&SourceName, Vec<Secret>> = BTreeMap::new();
-    let (mut sources, mut problems) = (Sources::new(), Vec::new());
+pub fn read_sources(config: &Config) -> Result<(Sources, Rotation), ConfigError> {
     let with_default = with_default_source(config);
+    let (mut usable, mut problems) = (BTreeMap::new(), Vec::new());
     for (name, source) in &with_default {
-        let (scheme, secrets) = match source.read(name) {
-            Ok(read) => read,
-            Err(theirs) => {
-                problems.extend(theirs);
-                continue;
-            }
-        };
-        let keys: Result<_, _> = secrets.iter().map(|secret| scheme.key(secret)).collect();
-        match keys {
-            Ok(keys) => drop(sources.insert(name.clone(), Verifier::new(scheme, keys))),
-            Err(why) => problems.push(Problem::new(secrets_of(name), why.to_string())),
+        match source.read(name) {
+            Ok(read) => drop(usable.insert(name, read)),
+            Err(theirs) => problems.extend(theirs),
         }
-        named.insert(name, secrets);
     }
-    problems.extend(shared_secrets(&named));
+    problems.extend(shared_secrets(
+        usable
+            .iter()
+            .map(|(name, read)| (*name, read.secrets.as_slice())),
+    ));
     if with_default.is_empty() {
         let rule = format!(
-            "set {WEBHOOK_SECRET}, or name a source; make a secret with: openssl rand -hex 32"
+            "set {WEBHOOK_SECRET}, or name a source; make a secret with: spillway secret generate"
         );
         problems.push(Problem::new("sources", rule));
     }
-    if problems.is_empty() {
-        Ok(sources)
-    } else {
-        Err(ConfigError(problems))
+    if !problems.is_empty() {
+        return Err(ConfigError(problems));
     }
-}
-
-fn secrets_of(name: &SourceName) -> String {
-    format!("sources.{name}.secrets")
+    let (mut sources, mut rotation) = (Sources::new(), Rotation::default());
+    for (name, read) in usable {
+        let verifier = Arc::new(Verifier::new(read.scheme, read.keys));
+        let references = with_default[name].secrets.iter().cloned();
+        let secrets = references.zip(read.secrets).collect();
+        rotation.watch(name.clone(), verifier.clone(), secrets);
+        sources.insert(name.clone(), verifier);
+    }
+    Ok((sources, rotation))
 }
 
 impl SourceConfig {
@@ -164,30 +171,39 @@ impl SourceConfig {
         problems
     }
 
-    fn read(&self, name: &SourceName) -> Result<(Scheme, Vec<Secret>), Vec<Problem>> {
+    fn read(&self, name: &SourceName) -> Result<Usable, Vec<Problem>> {
         let mut problems = self.check(name);
-        let mut secrets = Vec::new();
+        let scheme = self.scheme(name)?;
+        let (mut keys, mut secrets) = (Vec::new(), Vec::new());
         for reference in &self.secrets {
-            match reference.read() {
-                Ok(secret) => secrets.push(secret),
+            let usable = reference.read().and_then(|secret| {
+                let key = scheme.key(&secret).map_err(|why| why.to_string())?;
+                Ok((key, secret))
+            });
+            match usable {
+                Ok((key, secret)) => {
+                    keys.push(key);
+                    secrets.push(secret);
+                }
                 Err(why) => {
-                    problems.push(Problem::new(
-                        secrets_of(name),
-                        format!("{reference}: {why}"),
-                    ));
+                    let key = format!("sources.{name}.secrets");
+                    problems.push(Problem::new(key, format!("{reference}: {why}")));
                 }
             }
         }
-        let scheme = self.scheme(name)?;
-        if problems.is_empty() {
-            Ok((scheme, secrets))
-        } else {
-            Err(problems)
+        if !problems.is_empty() {
+            return Err(problems);
         }
+        Ok(Usable {
+            scheme,
+            keys,
+            secrets,
+        })
     }
 }
 
-fn with_default_source(config: &Config) -> BTreeMap<SourceName, SourceConfig> {
+/// The sources of the configuration, with what `WEBHOOK_SECRET` adds to them.
+pub fn with_default_source(config: &Config) -> BTreeMap<SourceName, SourceConfig> {
     let mut sources = config.sources.clone();
     if std::env::var_os(WEBHOOK_SECRET).is_some() {
         let default: SourceName = "default".parse().expect("a name of ours");
@@ -201,9 +217,10 @@ fn with_default_source(config: &Config) -> BTreeMap<SourceName, SourceConfig> {
     sources
 }
 
-fn shared_secrets(named: &BTreeMap<&SourceName, Vec<Secret>>) -> Vec<Problem> {
-    let all: Vec<_> = named
-        .iter()
+fn shared_secrets<'a>(
+    sources: impl Iterator<Item = (&'a SourceName, &'a [Secret])>,
+) -> Vec<Problem> {
+    let all: Vec<_> = sources
         .flat_map(|(name, secrets)| secrets.iter().map(move |secret| (name, secret)))
         .collect();
     let mut problems = Vec::new();
@@ -232,7 +249,8 @@ mod tests {
     fn two_sources_with_one_secret_are_a_problem() {
         let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
         let secret = || Secret::new("0123456789abcdef").unwrap();
-        let named = BTreeMap::from([(&a, vec![secret()]), (&b, vec![secret()])]);
-        assert_eq!(shared_secrets(&named).len(), 1);
+        let (one, other) = ([secret()], [secret()]);
+        let named = [(&a, one.as_slice()), (&b, other.as_slice())];
+        assert_eq!(shared_secrets(named.into_iter()).len(), 1);
     }
 }

@@ -15,7 +15,7 @@ mod stripe;
 mod svix;
 
 use crate::key::{Secret, SigningKey, WeakSecret};
-use crate::rules::Rules;
+use crate::rules::{Rules, SecretForm};
 use std::fmt;
 use std::str::FromStr;
 
@@ -89,6 +89,16 @@ impl SchemeName {
             Self::None => &none::RULES,
             Self::Hmac => return None,
         }))
+    }
+}
+
+impl SchemeName {
+    /// Writes a key as the scheme's secrets are written; in hexadecimal, where any text will do.
+    pub fn write_secret(self, key: &[u8]) -> String {
+        let rules = self.scheme().map(Scheme::rules);
+        rules
+            .map_or(SecretForm::Hex, |rules| rules.secret)
+            .write(key)
     }
 }
 

@@ -48,8 +48,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SCHEME")]
     scheme: Option<SchemeName>,
     /// What to sign with: env:NAME or file:PATH. Default: WEBHOOK_SECRET, else the secret of `serve`.
+    // Read by us: the library would repeat what is not one, and somebody may paste a secret here (I9).
     #[arg(long, value_name = "REFERENCE")]
-    secret: Option<SecretRef>,
+    secret: Option<String>,
     /// The configuration file (TOML), to find the ledger by.
     #[arg(long, env = "SPILLWAY_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -144,9 +145,9 @@ fn secret(
         Some(_) => SecretRef::Env(config::WEBHOOK_SECRET.to_owned()),
         None => SecretRef::File(data_dir.secret()),
     };
-    let reference = arguments
-        .secret
-        .clone()
+    let given = arguments.secret.as_deref().map(str::parse).transpose();
+    let reference = given
+        .map_err(anyhow::Error::msg)?
         .or(configured)
         .unwrap_or_else(default);
     let hint = "is spillway serve running on this folder? else set WEBHOOK_SECRET or --secret";

@@ -10,7 +10,7 @@ use broker::{Broker, QueueName};
 use clap::Args;
 use ingest::{Backlog, Door, Room};
 use ledger::{Books, Ledger, LedgerSettings, LedgerUrl, Recall, SqliteLedger};
-use ops::config::{self, Config, SecretRef, SourceConfig, Sources};
+use ops::config::{self, Config, Rotation, SecretRef, SourceConfig, Sources};
 use ops::{Health, admin, listen, stop_signal, telemetry};
 use prometheus::Registry;
 use std::net::SocketAddr;
@@ -37,17 +37,30 @@ pub(crate) struct Arguments {
     /// Health and metrics.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9080")]
     admin_listen: SocketAddr,
+    /// Validates the configuration and exits.
+    #[arg(long)]
+    check: bool,
 }
 
 /// Runs until told to stop.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut config = config::load(arguments.config.as_deref())?;
+    if arguments.check {
+        // Where it names no source, one is made at the start.
+        if has_sources(&config) {
+            config::read_sources(&config)?;
+        }
+        println!("the configuration is valid");
+        return Ok(());
+    }
     telemetry::start_logging(config.log.format);
     let data_dir = DataDir::new(&arguments.data_dir);
     let _locked = data_dir.lock()?;
     let generated = with_defaults(&mut config, &data_dir)?;
+    let (sources, rotation) = config::read_sources(&config)?;
     let server = Server {
-        sources: config::read_sources(&config)?,
+        sources,
+        rotation,
         public: listen(arguments.listen, "webhooks")?,
         admin: listen(arguments.admin_listen, "health and metrics")?,
         name: unique_name(),
@@ -73,7 +86,7 @@ fn with_defaults(config: &mut Config, data_dir: &DataDir) -> anyhow::Result<Opti
         .ledger
         .url
         .get_or_insert_with(|| embedded("sqlite", data_dir.ledger()));
-    if !config.sources.is_empty() || std::env::var_os(config::WEBHOOK_SECRET).is_some() {
+    if has_sources(config) {
         return Ok(None);
     }
     data_dir.make_secret()?;
@@ -85,9 +98,14 @@ fn with_defaults(config: &mut Config, data_dir: &DataDir) -> anyhow::Result<Opti
     Ok(Some(data_dir.secret()))
 }
 
+fn has_sources(config: &Config) -> bool {
+    !config.sources.is_empty() || std::env::var_os(config::WEBHOOK_SECRET).is_some()
+}
+
 struct Server {
     config: Config,
     sources: Sources,
+    rotation: Rotation,
     public: TcpListener,
     admin: TcpListener,
     name: String,
@@ -161,7 +179,12 @@ impl Server {
             &registry,
             stop_work,
         )?;
-        let events = ingest::Events::register(&registry, self.sources.keys())?;
+        let events = ingest::Events::register(&registry, self.sources.keys())?
+            .watching(&registry, &config::with_default_source(&self.config))?;
+        tokio::spawn(
+            self.rotation
+                .run(self.config.secrets.reread_every, stop.clone()),
+        );
         let admin = tokio::spawn(admin::serve_with(
             board.pages(),
             self.admin,
