@@ -33,12 +33,7 @@ pub fn effective(file: Option<&Path>) -> Result<String, ConfigError> {
         }
     }
     if std::env::var_os(WEBHOOK_SECRET).is_some() {
-        page.text += "\n[sources.default]\n";
-        page.line(
-            "secrets",
-            &format!("[\"env:{WEBHOOK_SECRET}\"]"),
-            WEBHOOK_SECRET,
-        );
+        page.secret_of_default();
     }
     Ok(page.text.trim_start().to_owned())
 }
@@ -75,6 +70,20 @@ impl Page<'_> {
                 }
             },
         }
+    }
+
+    /// What the variable adds; a second table of one name would be no TOML.
+    fn secret_of_default(&mut self) {
+        let reference = format!("\"env:{WEBHOOK_SECRET}\"");
+        if self.layers.get("sources.default").is_some() {
+            let _ = writeln!(
+                self.text,
+                "\n# sources.default is signed with {reference} as well"
+            );
+            return;
+        }
+        self.text += "\n[sources.default]\n";
+        self.line("secrets", &format!("[{reference}]"), WEBHOOK_SECRET);
     }
 
     fn line(&mut self, key: &str, value: &str, origin: &str) {
@@ -179,6 +188,27 @@ An unknown key is an error, and all problems are told at once: `spillway config 
 `spillway config print` shows what is in effect, and from where. Times are written `800ms`, `5s`, `24h`, `30d`.
 
 `WEBHOOK_SECRET` is the secret of the source `default`, which needs no table then.
+
+## Schemes
+
+`spillway` (of the README; the default), `standard-webhooks`, `svix`, `stripe`, `github`, `shopify`, `slack`, each checked
+against its vendor's own library or published examples; `hmac`, described by `[sources.NAME.hmac]`; and `none`, which needs
+`insecure = true` and a private network. Where each has the event id, and what a captured request is good for:
+`crates/signing/src/schemes/`.
+
+## Rotating a secret
+
+Secrets in files are read again while we run, and a request is verified with all the old ones or all the new ones. `spillway
+secret generate` makes one, `spillway secret check` says whether each can be used. Let `secrets` name two files, the current one
+and the one before it, and replace them by renaming. The old one can go when
+`spillway_ingest_secret_last_verified_timestamp_seconds` says that nobody has signed with it for as long as the sender sends
+again. A file that is no secret leaves the one before it in use, with a warning.
+
+## When a sender is refused
+
+`spillway sig explain request.txt` says why, from the request as it was on the wire or from what `curl -v` printed (the body with
+`--body`): another secret, a wrong clock, a body that was written again, a missing header, another scheme. `spillway sig sign`
+and `sig verify` do what a sender and the door do. None of them prints a secret.
 ";
 
 fn describe(text: &mut String, name: &str, doc: &[&str], meta: &Meta) {

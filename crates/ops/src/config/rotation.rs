@@ -131,12 +131,13 @@ impl Rotation {
         let secret = watched.secrets[number].reference.read()?;
         let key = watched.verifier.scheme().key(&secret);
         key.map_err(|why| why.to_string())?;
-        let others = self.0.iter().filter(|other| other.source != watched.source);
+        let mut others = self.0.iter().filter(|other| other.source != watched.source);
         let is_theirs =
             |other: &&Watched| other.secrets.iter().any(|its| its.secret.same_as(&secret));
-        match others.filter(is_theirs).map(|other| &other.source).next() {
+        match others.find(is_theirs) {
             Some(other) => Err(format!(
-                "sources.{other} has the same secret: give each its own"
+                "sources.{} has the same secret: give each its own",
+                other.source
             )),
             None => Ok(secret),
         }
