@@ -31,7 +31,8 @@ pub(super) fn parse(bytes: &[u8]) -> anyhow::Result<Captured> {
 
 fn header(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once(':')?;
-    let is_name = !name.is_empty() && !name.contains(' ');
+    let of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let is_name = !name.is_empty() && name.bytes().all(of_a_name);
     is_name.then(|| (name.to_owned(), value.trim().to_owned()))
 }
 
