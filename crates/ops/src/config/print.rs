@@ -123,7 +123,12 @@ fn written(value: &Expr) -> String {
 fn masked(value: &Value) -> String {
     match value {
         Value::String(text) => Value::String(without_password(text)).to_string(),
-        other => other.to_string(),
+        other @ (Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Datetime(_)
+        | Value::Array(_)
+        | Value::Table(_)) => other.to_string(),
     }
 }
 
