@@ -106,6 +106,16 @@ impl Corner {
         Node::start(&program, 0, admin).await
     }
 
+    /// A control server, which deletes what is too old among other things.
+    pub async fn control(&self) -> Result<Node> {
+        let admin = free_port();
+        let program = self
+            .program("spillway")
+            .args(["control"])
+            .env("SPILLWAY_CONTROL_LISTEN", format!("127.0.0.1:{admin}"));
+        Node::start(&program, 0, admin).await
+    }
+
     /// Makes the tables, which a worker does when it starts.
     pub async fn migrate(&self) -> Result<()> {
         self.worker().await?.stop().await

@@ -7,6 +7,8 @@ use crate::results::Row;
 use anyhow::Result;
 
 const SHARE_LEAST: f64 = 0.8;
+/// Within what `spillway control` keeps.
+const MONTH_DAYS: u32 = 20;
 
 pub async fn measure(lab: &Lab) -> Result<Row> {
     let (events, rows) = lab.choose((300_000, 10_000_000), (20_000, 50_000));
@@ -16,7 +18,7 @@ pub async fn measure(lab: &Lab) -> Result<Row> {
     drop(empty);
     let grown = lab.corner(true).await?;
     grown.migrate().await?;
-    grow(&grown, rows).await?;
+    grow(&grown, rows, MONTH_DAYS).await?;
     let waiting = fill(&grown, events).await?;
     let with = drain(lab, &grown, waiting).await?.events_per_second;
     Ok(Row {
@@ -32,8 +34,8 @@ pub async fn measure(lab: &Lab) -> Result<Row> {
     })
 }
 
-/// Rows like those of a month: keys all over the index, times one after the other.
-async fn grow(corner: &Corner, rows: u64) -> Result<()> {
+/// Rows from so many days ago on: keys all over the index, times one after the other.
+pub async fn grow(corner: &Corner, rows: u64, days: u32) -> Result<()> {
     let client = corner.database.connect().await?;
     let piece = 500_000.min(rows);
     for first in (0..rows).step_by(usize::try_from(piece)?) {
@@ -45,7 +47,7 @@ async fn grow(corner: &Corner, rows: u64) -> Result<()> {
                  SELECT sha256(n::text::bytea), 'payments', 'default', 'old' || n, sha256(n::text::bytea), \
                      convert_to('{{\"id\":\"old' || n || '\",\"type\":\"payment.completed\",\"orderId\":\"order\",\"amount\":7,\"currency\":\"EUR\",\"status\":\"completed\"}}', 'UTF8'), \
                      t, t, 1, 'bench' \
-                 FROM (SELECT n, now() - interval '20 days' + n * interval '100 ms' AS t \
+                 FROM (SELECT n, now() - interval '{days} days' + n * interval '100 ms' AS t \
                      FROM generate_series({first}, {last} - 1) AS n) AS rows"
             ))
             .await?;

@@ -6,6 +6,7 @@ mod end_to_end;
 mod growth;
 mod knee;
 mod open;
+mod retention;
 mod serve;
 mod spike;
 
@@ -35,6 +36,8 @@ pub enum Name {
     Backlog,
     /// The same with ten million rows in the table
     Growth,
+    /// One worker while `spillway control` deletes what is too old
+    Retention,
     /// `spillway serve`, embedded
     Serve,
 }
@@ -60,6 +63,7 @@ impl Name {
             Self::Spike => spike::measure(lab).await,
             Self::Backlog => backlog::measure(lab).await,
             Self::Growth => growth::measure(lab).await,
+            Self::Retention => retention::measure(lab).await,
             Self::Serve => serve::measure(lab).await,
         }
     }

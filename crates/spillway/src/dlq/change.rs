@@ -4,6 +4,7 @@ use super::confirm::{confirm, who};
 use super::select::Selection;
 use clap::Args;
 use ledger::{Books, LetterFilter, LetterState};
+use serde_json::json;
 
 /// Which letters to change, and who wants it.
 #[derive(Clone, Debug, Args)]
@@ -19,6 +20,9 @@ pub(super) struct Change {
     /// Does not ask.
     #[arg(long)]
     yes: bool,
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(super) json: bool,
     /// Whose name goes into the letters' history; that of this account, where it is not given.
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
@@ -43,7 +47,11 @@ impl Change {
         let total = ledger.count_letters(&filter).await?;
         let total = total.min(self.limit.unwrap_or(u64::MAX));
         if self.dry_run || total == 0 {
-            println!("{total} letters to {verb}");
+            if self.json {
+                println!("{}", json!({ "letters": total, "changed": false }));
+            } else {
+                println!("{total} letters to {verb}");
+            }
             return Ok(None);
         }
         let question = format!("{total} letters to {verb}. Go on?");

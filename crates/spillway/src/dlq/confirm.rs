@@ -13,8 +13,9 @@ pub(super) fn confirm(question: &str, yes: bool) -> anyhow::Result<bool> {
     if !stdin.is_terminal() {
         bail!("{question} Nobody is there to answer: say --yes");
     }
-    print!("{question} [y/N] ");
-    std::io::stdout().flush()?;
+    // Not among the output, which may be a program's to read.
+    eprint!("{question} [y/N] ");
+    std::io::stderr().flush()?;
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

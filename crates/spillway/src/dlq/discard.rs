@@ -7,6 +7,7 @@ use crate::operator::{At, Desk, Errand};
 use clap::Args;
 use envelope::UnixMicros;
 use ledger::{Books, Ledger, Mark};
+use serde_json::json;
 use std::time::SystemTime;
 
 /// Arguments of `spillway dlq discard`.
@@ -36,7 +37,14 @@ impl Errand for Arguments {
             bar.inc(letters.len() as u64);
         }
         bar.finish_and_clear();
-        println!("{discarded} letters discarded");
+        if self.change.json {
+            println!(
+                "{}",
+                json!({ "letters": meant.total, "changed": true, "discarded": discarded })
+            );
+        } else {
+            println!("{discarded} letters discarded");
+        }
         Ok(())
     }
 }

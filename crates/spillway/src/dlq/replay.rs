@@ -13,6 +13,7 @@ use clap::Args;
 use envelope::{Envelope, PipelineName, UnixMicros};
 use ledger::{Books, FullLetter, Ledger, LetterId, Mark};
 use resilience::Reason;
+use serde_json::{Value, json};
 use std::num::NonZeroU32;
 use std::time::SystemTime;
 
@@ -77,7 +78,11 @@ impl Errand for Arguments {
             }
         }
         bar.finish_and_clear();
-        counts.print();
+        if self.change.json {
+            println!("{}", counts.as_json(meant.total));
+        } else {
+            counts.print();
+        }
         Ok(())
     }
 }
@@ -178,6 +183,17 @@ fn copies(
 }
 
 impl Counts {
+    fn as_json(&self, letters: u64) -> Value {
+        json!({
+            "letters": letters,
+            "changed": true,
+            "replayed": self.replayed,
+            "foreign": self.foreign,
+            "unrouted": self.unrouted,
+            "guarded": self.guarded,
+        })
+    }
+
     fn print(&self) {
         println!("{} letters replayed", self.replayed);
         let left = |count: u64, why: &str| {

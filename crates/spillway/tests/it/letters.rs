@@ -34,12 +34,19 @@ async fn a_letter_is_replayed_and_if_it_dies_again_it_is_one_letter_with_a_histo
         .await
         .fine();
     assert!(dry.contains("1 letters to replay"), "{dry}");
+    let dry = operate_on(folder.path(), &["dlq", "discard", "--dry-run", "--json"]).await;
+    assert_eq!(
+        dry.json(),
+        serde_json::json!({ "letters": 1, "changed": false })
+    );
     // Nobody is there to answer.
     operate_on(folder.path(), &["dlq", "replay"]).await.failed();
     let replay = [
-        "dlq", "replay", "--yes", "--by", "ada", "--reason", "not_json",
+        "dlq", "replay", "--yes", "--by", "ada", "--reason", "not_json", "--json",
     ];
-    operate_on(folder.path(), &replay).await.fine();
+    let replayed = operate_on(folder.path(), &replay).await;
+    assert_eq!(replayed.json()["replayed"], 1);
+    replayed.fine();
     wait_until("it has died again", PATIENCE, async || {
         let replays = "SELECT CAST(replays AS text) FROM dead_letters WHERE state = 'dead'";
         books.query(replays).await == Some(vec![vec!["1".to_owned()]])
@@ -62,9 +69,9 @@ async fn a_letter_is_replayed_and_if_it_dies_again_it_is_one_letter_with_a_histo
     assert_eq!(line["payload"], "not json");
     assert_eq!(line["event_id"], "evt_poison");
 
-    operate_on(folder.path(), &["dlq", "discard", "--yes"])
-        .await
-        .fine();
+    let discarded = operate_on(folder.path(), &["dlq", "discard", "--yes", "--json"]).await;
+    assert_eq!(discarded.json()["discarded"], 1);
+    discarded.fine();
     let list = operate_on(folder.path(), &["dlq", "list"]).await.fine();
     assert!(list.contains("0 of 0 letters"), "{list}");
     let list = operate_on(folder.path(), &["dlq", "list", "--state", "discarded"]).await;
