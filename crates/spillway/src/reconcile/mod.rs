@@ -33,7 +33,6 @@ use ledger::{Books, Ledger};
 use pass::{Missing, Scope, extend, pass};
 use report::Report;
 use settle::{Settled, settle};
-use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 use tokio::time::sleep;
 
@@ -84,7 +83,7 @@ impl Errand for Arguments {
             start: JournalStart::Since(self.since),
             source: self.source.clone(),
         };
-        let (began, mut journaled) = (SystemTime::now(), HashSet::new());
+        let (began, mut journaled) = (SystemTime::now(), Vec::new());
         let seen = |entries: &[Entry]| journaled.extend(strays::marks(entries, &desk.topology));
         let mut outcome = Outcome::default();
         let many = async |missing| {
@@ -94,6 +93,7 @@ impl Errand for Arguments {
         let (ledger, topology) = (&desk.ledger, &desk.topology);
         let mut found = pass(&broker, ledger, topology, &scope, seen, many).await?;
         let mut report = Report::of(&mut found, self.since, reach(&broker).await?);
+        journaled.sort_unstable();
         report.strays = strays::count(ledger, &self, began, &journaled).await?;
         found.missing.append(&mut outcome.in_flight);
         inquiry.look_again(found.missing, &mut outcome).await?;
