@@ -1,6 +1,6 @@
 //! ★ One batch of deliveries on one screen.
 
-use crate::collapse::{Group, collapse};
+use crate::collapse::collapse;
 use crate::disposition::Settlement;
 use crate::intake::Work;
 use crate::run::Worker;
@@ -29,16 +29,16 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
         // A claim keeps a storm of copies off the unique row's lock. Whoever holds none is parked.
         let groups = self.claim(groups).await;
 
-        self.apply(groups, stop).await;
-        self.try_suspects(suspects, stop).await;
-    }
-
-    /// The end of the way, for a batch and for a suspect.
-    pub(crate) async fn apply(&self, groups: Vec<Group<H::Effect>>, stop: &CancellationToken) {
         // One transaction: dedupe rows and the handler's effects, or neither. An outage of ours is waited
         // out here and spends nobody's attempt (I11).
         let settlements: Vec<Settlement> = self.commit(groups, stop).await;
 
+        self.conclude(settlements).await;
+        self.try_suspects(suspects, stop).await;
+    }
+
+    /// The end of the way, for a batch and for a suspect.
+    pub(crate) async fn conclude(&self, settlements: Vec<Settlement>) {
         // After the commit, never before: a key that says "done" too early loses an event (I4, I7).
         self.remember(&settlements).await;
 

@@ -191,13 +191,16 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             key: suspect.key,
             returned: &self.returned,
         };
+        let mut decided = Vec::new();
         if self.start(&suspect, stop).await {
             let work = self.intake(suspect.copies).await;
-            self.apply(collapse(work, &self.guards), stop).await;
+            decided = self.commit(collapse(work, &self.guards), stop).await;
         }
         drop(trial);
-        // Told to stop, it is left to whoever asks next.
+        // Before the ack: an event that is gone comes to nobody who would forget its start. Told to stop, it
+        // is left to whoever asks next.
         let _ = self.clear_returned(stop).await;
+        self.conclude(decided).await;
     }
 
     /// Its starts stay where they are: they go when the letter has been filed, which is later than safe.
