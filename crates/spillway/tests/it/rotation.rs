@@ -14,9 +14,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const FIRST: &str = "the first secret of this source";
+const FIRST: &str = "the first secret of this source.";
 const SECOND: &str = "the second secret of this source";
-const UNUSED: &str = "a secret that nobody signs with";
+const UNUSED: &str = "a secret that nobody signs with.";
 
 /// `current` and `previous`, reached over `..data` as in a mounted Secret, and replaced at one stroke.
 fn mount(folder: &Path, version: &str, current: &str, previous: &str) {
@@ -36,7 +36,7 @@ fn scheme() -> Scheme {
 /// Standard Webhooks' secrets are base64.
 fn written(secret: &str) -> String {
     use std::fmt::Write;
-    // Hexadecimal digits are base64 as well.
+    // Hexadecimal digits are base64 as well, four at a time: a secret has an even number of bytes.
     secret.bytes().fold("whsec_".to_owned(), |mut text, byte| {
         write!(text, "{byte:02x}").unwrap();
         text
