@@ -4,7 +4,7 @@
 //! machines it runs on the generator's cost is part of what is measured. It never takes part in anything: what it
 //! knows of the system it knows as a sender, and afterwards as an auditor, through the ledger's books.
 //!
-//! Start with [`run`](mod@run), one lane's life; then `audit.rs`.
+//! Start with `run.rs`, one lane's life; then `audit.rs`.
 
 mod arguments;
 mod profile;

@@ -38,10 +38,10 @@ pub(crate) struct Arguments {
     /// Whose workers; needed only where there are several pipelines.
     #[arg(long, value_name = "NAME")]
     pipeline: Option<PipelineName>,
-    /// The most workers; overrides [scaling] max. A control server beside it has to be told the same.
+    /// The most workers; overrides `scaling.max`. A control server beside it has to be told the same.
     #[arg(long, value_name = "WORKERS")]
     max: Option<u32>,
-    /// The fewest; overrides [scaling] min.
+    /// The fewest; overrides `scaling.min`.
     #[arg(long, value_name = "WORKERS")]
     min: Option<u32>,
     /// Where Prometheus reads which workers there are (file_sd_configs).

@@ -27,10 +27,10 @@ pub(crate) struct Arguments {
     /// From the order of a worker to its first event: image, start, connections.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     start_time: Duration,
-    /// The configuration file (TOML), for [scaling].
+    /// The configuration file (TOML), for its `scaling`.
     #[arg(long, env = "SPILLWAY_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The most workers; overrides [scaling] max.
+    /// The most workers; overrides `scaling.max`.
     #[arg(long, value_name = "WORKERS")]
     max: Option<u32>,
     /// Draws the run into an SVG file.
