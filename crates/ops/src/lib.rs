@@ -15,7 +15,7 @@ pub use health::Health;
 pub use listen::{ListenError, listen};
 pub use shutdown::{stop_signal, stop_when_stdin_ends};
 
-/// The allocator of every program. An event is some twenty short allocations, most of them made on one thread
-/// and freed on another, which is what glibc's allocator is slowest at.
+/// The allocator of every program. An event is some twenty short allocations, many of them made on one thread
+/// and freed on another, which this one is made for.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
