@@ -37,5 +37,6 @@ pub use audit::{Findings, Listed};
 pub use cpu::cpu_seconds;
 pub use outcome::{About, Outcome, Quantiles, Requests, Row};
 pub use ramp::Step;
+pub use report::figure;
 pub use test::test;
 pub use verdict::{Measure, Verdict};

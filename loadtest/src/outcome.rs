@@ -137,6 +137,8 @@ pub struct Row {
     pub workers: Option<f64>,
     /// Workers that are wanted.
     pub desired_workers: Option<f64>,
+    /// Since the oldest event that is not applied was received.
+    pub oldest_age_seconds: Option<f64>,
 }
 
 impl Quantiles {
@@ -187,6 +189,7 @@ pub fn timeline(seconds: &[Second], samples: &[Sample]) -> Vec<Row> {
             row.unacked = sample.unacked;
             row.workers = sample.workers;
             row.desired_workers = sample.desired_workers;
+            row.oldest_age_seconds = sample.oldest_age_seconds;
         }
     }
     // Between two samples lies the second that begins with the first.
@@ -220,6 +223,7 @@ fn row(at: usize, second: Second) -> Row {
         applied_per_second: None,
         workers: None,
         desired_workers: None,
+        oldest_age_seconds: None,
     }
 }
 

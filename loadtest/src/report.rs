@@ -38,7 +38,8 @@ fn card(verdict: &Verdict) -> plot::Verdict {
     }
 }
 
-fn figure(outcome: &Outcome) -> Figure {
+/// Rates, latencies, queue, workers and age over time, as far as they are known.
+pub fn figure(outcome: &Outcome) -> Figure {
     let rows = &outcome.timeline;
     let mut figure = Figure::new("The run over time")
         .panel(rates(rows))
@@ -58,6 +59,11 @@ fn figure(outcome: &Outcome) -> Figure {
             workers = workers.series(Series::steps("wanted", desired));
         }
         figure = figure.panel(workers);
+    }
+    if knows(|row| row.oldest_age_seconds) {
+        let age = points(rows, |row| row.oldest_age_seconds);
+        let oldest = Panel::new("oldest event", Unit::Seconds);
+        figure = figure.panel(oldest.series(Series::line("age", age)));
     }
     // While the queue drains there is nothing left to send.
     if rows.len() as f64 > outcome.run.took_seconds + 2.0 {

@@ -24,6 +24,8 @@ pub struct Sample {
     pub workers: Option<f64>,
     /// Workers that are wanted.
     pub desired_workers: Option<f64>,
+    /// Since the oldest event that is not applied was received.
+    pub oldest_age_seconds: Option<f64>,
 }
 
 /// All of them so far.
@@ -75,6 +77,7 @@ impl Sample {
             applied: all("applied"),
             workers: most("workers").or((workers > 0).then_some(workers as f64)),
             desired_workers: most("desired"),
+            oldest_age_seconds: most("oldest"),
         }
     }
 }
@@ -95,6 +98,7 @@ fn read(page: &str) -> BTreeMap<&'static str, f64> {
             "spillway_worker_events_total" if has(labels, "outcome", "applied") => "applied",
             "spillway_workers" => "workers",
             "spillway_desired_workers" => "desired",
+            "spillway_queue_oldest_age_seconds" => "oldest",
             _ => continue,
         };
         if let Ok(value) = value.parse::<f64>() {
@@ -200,6 +204,7 @@ spillway_queue_messages{queue="spillway.payments.retry.1s",state="ready"} 7
 spillway_queue_messages{queue="spillway.journal",state="ready"} 9000
 spillway_workers{pipeline="payments"} 2
 spillway_desired_workers{pipeline="payments"} 3
+spillway_queue_oldest_age_seconds{pipeline="payments"} 1.5
 "#;
 
     fn worker(applied: u64) -> String {
@@ -222,6 +227,7 @@ spillway_desired_workers{pipeline="payments"} 3
                 applied: Some(120.0),
                 workers: Some(2.0),
                 desired_workers: Some(3.0),
+                oldest_age_seconds: Some(1.5),
             }
         );
         assert_eq!(sample.backlog(), Some(150.0));

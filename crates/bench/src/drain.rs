@@ -4,13 +4,16 @@ use crate::lab::{Corner, Lab};
 use crate::load::load;
 use crate::meter::{Meter, Readings};
 use anyhow::{Context, Result};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use testkit::{Program, wait_within};
 
 /// How a drain went.
 #[derive(Debug)]
 pub struct Drained {
     pub events_per_second: f64,
+    pub events: f64,
+    /// When, in seconds since 1970.
+    pub window: (f64, f64),
     pub readings: Readings,
 }
 
@@ -45,7 +48,7 @@ pub async fn drain(lab: &Lab, corner: &Corner, events: u64) -> Result<Drained> {
     let meter = Meter::start(parts);
     // From what it had when it was first looked at: its start is not its speed.
     let before = worker.metric(APPLIED.0, APPLIED.1).await?;
-    let started = Instant::now();
+    let (started, from) = (Instant::now(), since_1970());
     let done = wait_within(PATIENCE, async || {
         let applied = worker.metric(APPLIED.0, APPLIED.1).await;
         applied.is_ok_and(|applied| applied as u64 >= events)
@@ -57,6 +60,13 @@ pub async fn drain(lab: &Lab, corner: &Corner, events: u64) -> Result<Drained> {
     worker.stop().await?;
     Ok(Drained {
         events_per_second: (events as f64 - before) / took,
+        events: events as f64 - before,
+        window: (from, from + took),
         readings,
     })
+}
+
+fn since_1970() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
 }

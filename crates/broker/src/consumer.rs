@@ -146,6 +146,19 @@ impl Consumer {
         }
     }
 
+    /// Takes `size` deliveries if as many are there, and none otherwise.
+    pub fn take_whole(&mut self, size: usize) -> Option<Vec<Delivery>> {
+        if self.has_stopped_reading() || self.deliveries.len() < size {
+            return None;
+        }
+        let mut batch = Vec::with_capacity(size);
+        while batch.len() < size {
+            // Nobody else takes from the channel, so what was counted is there.
+            batch.push(self.deliveries.try_recv().ok()?);
+        }
+        Some(batch)
+    }
+
     /// Whether [`Consumer::stop_reading`] has been called.
     pub fn has_stopped_reading(&self) -> bool {
         self.reading.is_cancelled()
@@ -277,6 +290,19 @@ mod tests {
         }
         assert_eq!(consumer.next_batch(2).await.unwrap().len(), 2);
         assert_eq!(consumer.next_batch(256).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_whole_batch_is_taken_or_none() {
+        let (mut consumer, feed) = consumer(8);
+        let hand = Hand::new(|| {});
+        for tag in 1..=3 {
+            feed.deliveries.send(delivery(&hand, tag)).await.unwrap();
+        }
+        assert!(consumer.take_whole(4).is_none());
+        assert_eq!(consumer.take_whole(2).unwrap().len(), 2);
+        assert!(consumer.take_whole(2).is_none());
+        assert_eq!(consumer.next_batch(8).await.unwrap().len(), 1);
     }
 
     #[tokio::test]

@@ -224,19 +224,26 @@ impl Breaker {
     }
 }
 
+/// A batch is in work until this is dropped, however its work ends.
+#[derive(Debug)]
+pub(crate) struct BatchInWork<'a> {
+    _timer: HistogramTimer,
+    _at_work: AtWork<'a>,
+}
+
 impl Events {
-    /// A batch is in work until the answer is dropped.
-    pub(crate) fn at_work(&self) -> (HistogramTimer, AtWork<'_>) {
-        (self.metrics.batch_seconds.start_timer(), self.busy.begin())
+    /// A batch of so many is in work until the answer is dropped.
+    pub(crate) fn batch(&self, deliveries: usize) -> BatchInWork<'_> {
+        self.metrics.batch_size.observe(deliveries as f64);
+        BatchInWork {
+            _timer: self.metrics.batch_seconds.start_timer(),
+            _at_work: self.busy.begin(),
+        }
     }
 
     /// How busy this worker is.
     pub(crate) fn busy(&self) -> &Busy {
         &self.busy
-    }
-
-    pub(crate) fn batch(&self, deliveries: usize) {
-        self.metrics.batch_size.observe(deliveries as f64);
     }
 
     /// Signed bytes came again under another event id, and the source's guard is on `alarm`: the event is

@@ -4,13 +4,16 @@ use crate::events::Events;
 use crate::gate::Gate;
 use crate::guard::Guards;
 use crate::pace::Pace;
+use crate::process::{Decided, Ready};
 use crate::settle::Outbox;
 use crate::suspects::Returned;
 use broker::{Consumer, Delivery, Publisher};
 use envelope::{PipelineName, UnixMicros};
 use ledger::{Handler, Ledger, Recall};
 use ops::config::WorkerConfig;
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -167,40 +170,46 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
     /// Takes batches until told to stop, or until the ledger's breaker has opened.
     async fn work_through(
         &self,
-        mut consumer: Consumer,
-        mut ramp: Ramp,
+        consumer: Consumer,
+        ramp: Ramp,
         stop: &CancellationToken,
     ) -> Ended {
         let mut ended = Ended::Stopped;
+        let mut inbox = Inbox::new(consumer, ramp);
+        let mut ahead = None;
+        let mut overdue = pin!(self.overdue(stop));
         loop {
-            let batch = tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                batch = consumer.next_batch(ramp.batch_max()) => batch,
+            let first = match ahead.take() {
+                Some(both) => InHand::Ahead(both),
+                None => match inbox.next(stop).await {
+                    Some(batch) => InHand::Taken(batch),
+                    None => break,
+                },
             };
-            let Some(batch) = batch else { break };
-            let in_parts = async {
-                for part in parts(batch) {
-                    self.pace.wait(part.len()).await;
-                    let _at_work = self.events.at_work();
-                    self.process(part, stop).await;
-                }
-            };
+            let second = inbox.next_if_whole(stop);
             tokio::select! {
                 // A batch that is done is done, whatever else has come to pass.
                 biased;
-                () = in_parts => {}
-                () = self.pause_while_open(&mut consumer) => {
+                next = self.process(first, second, stop) => ahead = next,
+                () = self.pause_while_open(&mut inbox.consumer) => {
                     warn!("the ledger is away for longer than {HOLD_MAX:?}: what is in hand goes back");
                 }
-                () = self.overdue(stop) => warn!("stopped with a batch in hand: it is released"),
+                () = &mut overdue => {
+                    warn!("stopped with a batch in hand: it is released");
+                    break;
+                }
             }
             // Open by the last event of the batch, nobody was there to see it open.
-            if consumer.has_stopped_reading() || self.gate.is_open() {
+            if inbox.consumer.has_stopped_reading() || self.gate.is_open() {
                 ended = Ended::LedgerAway;
                 break;
             }
         }
+        // What is decided is not left to be decided again.
+        if let Some(before) = ahead.and_then(|ahead| ahead.before) {
+            let _ = timeout(LAST_ACKS_TIMEOUT, self.finish(before)).await;
+        }
+        let mut consumer = inbox.close();
         consumer.stop_reading();
         if stop.is_cancelled() {
             self.outbox.close(LAST_ACKS_TIMEOUT).await;
@@ -211,6 +220,55 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
             );
         }
         ended
+    }
+
+    /// Takes the first batch to the ledger. Meanwhile the one before it is acked and the second made ready.
+    ///
+    /// One transaction after the other all the same: a batch learns what became of the one before it, and a
+    /// ledger that comes back is asked by one.
+    async fn process<'a>(
+        &'a self,
+        first: InHand<'a, H::Effect>,
+        second: Option<Vec<Delivery>>,
+        stop: &CancellationToken,
+    ) -> Option<Ahead<'a, H::Effect>> {
+        let Ahead { ready, before } = match first {
+            InHand::Ahead(ahead) => ahead,
+            InHand::Taken(batch) => Ahead {
+                ready: self.make_ready(batch).await,
+                before: None,
+            },
+        };
+        let before = async {
+            if let Some(before) = before {
+                self.finish(before).await;
+            }
+        };
+        let Some(second) = second else {
+            tokio::join!(before, self.apply(ready, stop));
+            return None;
+        };
+        // Beside an event that may be why workers died nothing else is begun.
+        if ready.is_suspected() {
+            tokio::join!(before, self.apply(ready, stop));
+            return Some(Ahead {
+                ready: self.make_ready(second).await,
+                before: None,
+            });
+        }
+        let (ready, (decided, suspects), ()) =
+            tokio::join!(self.make_ready(second), self.decide(ready, stop), before);
+        self.try_suspects(suspects, stop).await;
+        Some(Ahead {
+            ready,
+            before: Some(decided),
+        })
+    }
+
+    /// Prepares a batch once the pace lets it.
+    async fn make_ready(&self, batch: Vec<Delivery>) -> Ready<'_, H::Effect> {
+        self.pace.wait(batch.len()).await;
+        self.prepare(batch).await
     }
 
     /// Stops reading when the breaker opens, and returns when what is in hand has been held for long
@@ -225,6 +283,64 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
     async fn overdue(&self, stop: &CancellationToken) {
         stop.cancelled().await;
         tokio::time::sleep(self.bounds.drain_timeout).await;
+    }
+}
+
+/// A batch that is ready, and the one before it, whose endings are decided.
+struct Ahead<'a, E> {
+    ready: Ready<'a, E>,
+    before: Option<Decided<'a>>,
+}
+
+/// A batch, as far as it has come.
+enum InHand<'a, E> {
+    Taken(Vec<Delivery>),
+    Ahead(Ahead<'a, E>),
+}
+
+/// What has come from the broker and is not in work yet.
+struct Inbox {
+    consumer: Consumer,
+    ramp: Ramp,
+    /// Of a batch whose bodies are too large for one transaction.
+    parts: VecDeque<Vec<Delivery>>,
+}
+
+impl Inbox {
+    fn new(consumer: Consumer, ramp: Ramp) -> Self {
+        Self {
+            consumer,
+            ramp,
+            parts: VecDeque::new(),
+        }
+    }
+
+    /// The next batch, when there is one. Nothing once reading has stopped.
+    async fn next(&mut self, stop: &CancellationToken) -> Option<Vec<Delivery>> {
+        if self.parts.is_empty() {
+            let batch = tokio::select! {
+                biased;
+                () = stop.cancelled() => None,
+                batch = self.consumer.next_batch(self.ramp.batch_max()) => batch,
+            };
+            self.parts = parts(batch?).into();
+        }
+        self.parts.pop_front()
+    }
+
+    /// The next batch, if a whole one is there by now. Taken earlier it would only be smaller, and cost a
+    /// transaction more.
+    fn next_if_whole(&mut self, stop: &CancellationToken) -> Option<Vec<Delivery>> {
+        if self.parts.is_empty() && !stop.is_cancelled() {
+            let size = self.ramp.full_size()?;
+            self.parts = parts(self.consumer.take_whole(size)?).into();
+        }
+        self.parts.pop_front()
+    }
+
+    /// What is left in it is released.
+    fn close(self) -> Consumer {
+        self.consumer
     }
 }
 
@@ -263,6 +379,11 @@ impl Ramp {
         self.sizes
             .next()
             .map_or(self.full, |size| size.min(self.full))
+    }
+
+    /// Nothing while small batches are still to come.
+    fn full_size(&self) -> Option<usize> {
+        self.sizes.as_slice().is_empty().then_some(self.full)
     }
 }
 

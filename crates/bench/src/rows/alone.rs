@@ -6,9 +6,10 @@ use crate::lab::Lab;
 use crate::results::Row;
 use anyhow::Result;
 
-const CONTENDERS: [Contender; 3] = [
+const CONTENDERS: [Contender; 4] = [
     Contender::Ours,
     Contender::Yardstick,
+    Contender::YardstickRouted,
     Contender::OursWithJournal,
 ];
 const RATE_LEAST: f64 = 1.0;
@@ -17,8 +18,8 @@ const MICROS_MOST: f64 = 1.2;
 pub async fn measure(lab: &Lab) -> Result<Row> {
     let length = lab.choose("10s", "2s");
     let rounds = in_turn(lab, &CONTENDERS, &["--closed", "--duration", length]).await?;
-    let [ours, yardstick, with_journal] = rounds.as_slice() else {
-        anyhow::bail!("three were measured");
+    let [ours, yardstick, routed, with_journal] = rounds.as_slice() else {
+        anyhow::bail!("four were measured");
     };
     let rate =
         |rounds: &[Round]| median(rounds, |round| round.outcome.requests.accepted_per_second);
@@ -43,6 +44,14 @@ pub async fn measure(lab: &Lab) -> Result<Row> {
             ),
         ));
     }
+    figures.push(figure(
+        "what the exchanges alone leave of the yardstick's rate",
+        format!("{:.2} ×", rate(routed) / rate(yardstick)),
+    ));
+    figures.push(figure(
+        "ours beside the yardstick through our exchanges",
+        format!("{:.2} ×", rate(ours) / rate(routed)),
+    ));
     figures.push(figure(
         "with the journal on",
         format!(

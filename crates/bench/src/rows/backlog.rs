@@ -1,7 +1,7 @@
 //! One worker and a million events that wait: at least half of what a bare consumer or a bare writer does, whichever
 //! is slower, and memory that stays.
 
-use super::{figure, per_second};
+use super::{all_cores, cost, figure, per_second};
 use crate::drain::{drain, fill};
 use crate::lab::Lab;
 use crate::results::Row;
@@ -14,7 +14,7 @@ const SHARE_LEAST: f64 = 0.5;
 const MIB_SLACK: u64 = 16;
 
 pub async fn measure(lab: &Lab) -> Result<Row> {
-    let events = lab.choose(1_000_000, 20_000);
+    let events = lab.choose(1_000_000, 100_000);
     let corner = lab.corner(true).await?;
     let events = fill(&corner, events).await?;
     let drained = drain(lab, &corner, events).await?;
@@ -26,22 +26,30 @@ pub async fn measure(lab: &Lab) -> Result<Row> {
         drained.readings.mib_at("worker", 0.25),
         drained.readings.peak_mib("worker"),
     );
+    let cpu = drained.readings.cpu_seconds(drained.window);
+    let (parts, sum) = cost(&cpu, None, drained.events);
+    let mut figures = vec![
+        figure("events", events.to_string()),
+        figure("one worker", per_second(drained.events_per_second)),
+        figure("a bare consumer, multiple acks", per_second(consumer)),
+        figure("a bare writer of the same rows, UNNEST", per_second(writer)),
+        figure(
+            "memory: worker",
+            format!("{early} MiB after a quarter, {peak} MiB at most"),
+        ),
+    ];
+    figures.extend(parts);
+    figures.push(figure(
+        "what that would allow on all cores",
+        per_second(all_cores(sum)),
+    ));
     Ok(Row {
         asked: format!(
             "{SHARE_LEAST} × the slower of a bare consumer and a bare writer; memory flat"
         ),
         reached: format!("{}, {share:.2} ×", per_second(drained.events_per_second)),
         held: share >= SHARE_LEAST && peak <= early + MIB_SLACK,
-        figures: vec![
-            figure("events", events.to_string()),
-            figure("one worker", per_second(drained.events_per_second)),
-            figure("a bare consumer, multiple acks", per_second(consumer)),
-            figure("a bare writer of the same rows, UNNEST", per_second(writer)),
-            figure(
-                "memory: worker",
-                format!("{early} MiB after a quarter, {peak} MiB at most"),
-            ),
-        ],
+        figures,
     })
 }
 

@@ -2,7 +2,7 @@
 //! for five minutes, the queue not growing, p99 from receipt to commit under a second, nothing lost or doubled; ingest
 //! within 64 MiB and the worker within 128.
 
-use super::{Figures, books_agree, cost, figure, millis, per_second, seen};
+use super::{Figures, all_cores, books_agree, cost, figure, millis, per_second, seen};
 use crate::lab::{Corner, Lab};
 use crate::load::{accepted, load, window};
 use crate::meter::{Meter, Readings};
@@ -60,10 +60,9 @@ pub async fn measure(lab: &Lab) -> Result<Row> {
         accepted(outcome),
     );
     figures.extend(parts);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
     figures.push(figure(
         "what that would allow on all cores",
-        per_second(cores * 1e6 / sum),
+        per_second(all_cores(sum)),
     ));
     figures.extend(memory(&whole.readings));
     let rate = outcome.requests.accepted_per_second;

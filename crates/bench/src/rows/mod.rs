@@ -3,6 +3,7 @@
 mod alone;
 mod backlog;
 mod end_to_end;
+mod fleet;
 mod growth;
 mod knee;
 mod open;
@@ -32,6 +33,8 @@ pub enum Name {
     Knee,
     /// 100 → 5,000 → 100 a second
     Spike,
+    /// 100 → 5,000 → 100 a second, and a fleet of workers that follows the queue
+    Fleet,
     /// One worker and a million events that wait
     Backlog,
     /// The same with ten million rows in the table
@@ -61,6 +64,7 @@ impl Name {
             Self::EndToEnd => end_to_end::measure(lab).await,
             Self::Knee => knee::measure(lab).await,
             Self::Spike => spike::measure(lab).await,
+            Self::Fleet => fleet::measure(lab).await,
             Self::Backlog => backlog::measure(lab).await,
             Self::Growth => growth::measure(lab).await,
             Self::Retention => retention::measure(lab).await,
@@ -152,13 +156,19 @@ fn books_agree(outcome: &Outcome) -> bool {
     })
 }
 
+/// How many a second all cores could do, were there nothing but these microseconds of each event.
+fn all_cores(micros: f64) -> f64 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores as f64 * 1e6 / micros
+}
+
 /// Microseconds of processor an event for each part, and all of them.
 fn cost(cpu: &BTreeMap<&'static str, f64>, generator: Option<f64>, events: f64) -> (Figures, f64) {
     let mut parts: Vec<(&str, f64)> = cpu
         .iter()
         .map(|(name, seconds)| (*name, *seconds))
         .collect();
-    parts.push(("generator", generator.unwrap_or_default()));
+    parts.extend(generator.map(|seconds| ("generator", seconds)));
     let micros = |seconds: f64| seconds * 1e6 / events;
     let sum: f64 = parts.iter().map(|(_, seconds)| micros(*seconds)).sum();
     let mut figures: Figures = parts

@@ -23,9 +23,18 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What a ledger was asked, and whether it answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    Commit { events: usize, answered: bool },
-    Probe { answered: bool },
+pub(crate) enum Asked {
+    Commit {
+        events: usize,
+        answered: bool,
+    },
+    Probe {
+        answered: bool,
+    },
+    /// Of Redis, not of the ledger.
+    Claim {
+        events: usize,
+    },
 }
 
 use Asked::{Commit, Probe};
@@ -37,6 +46,10 @@ struct Watched {
     asked: Arc<Mutex<Vec<Asked>>>,
     /// Probes nobody has answered yet.
     probing: Arc<AtomicUsize>,
+    /// Commits nobody has answered yet.
+    committing: Arc<AtomicUsize>,
+    /// How long a commit takes.
+    takes: Duration,
 }
 
 impl Watched {
@@ -51,7 +64,11 @@ impl Ledger for Watched {
         handler: &H,
         batch: &[Candidate<H::Effect>],
     ) -> Result<Vec<Verdict>, Fault> {
+        let others = self.committing.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(others, 0, "two commits at once");
+        sleep(self.takes).await;
         let verdicts = self.ledger.commit(handler, batch).await;
+        self.committing.fetch_sub(1, Ordering::SeqCst);
         let (events, answered) = (batch.len(), verdicts.is_ok());
         self.note(Commit { events, answered });
         verdicts
@@ -89,10 +106,12 @@ impl Ledger for Watched {
 }
 
 /// A worker over a simulated broker and database.
-struct Bench {
+pub(crate) struct Bench {
     link: Link,
     database: Arc<Database>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    pub(crate) asked: Arc<Mutex<Vec<Asked>>>,
+    pub(crate) recall: Recall,
+    pub(crate) commit_takes: Duration,
     consumers: Arc<AtomicUsize>,
     sent: AtomicUsize,
     stop: CancellationToken,
@@ -104,7 +123,7 @@ fn pipeline() -> PipelineName {
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         sim::clock::start();
         let topology = Topology {
             pipelines: vec![Pipeline {
@@ -118,6 +137,8 @@ impl Bench {
             link: Link::new(server, CancellationToken::new()),
             database: Database::new(Arc::default(), Latency::None),
             asked: Arc::default(),
+            recall: Recall::none(),
+            commit_takes: Duration::ZERO,
             consumers: Arc::default(),
             sent: AtomicUsize::new(0),
             stop: CancellationToken::new(),
@@ -125,7 +146,7 @@ impl Bench {
         }
     }
 
-    async fn send(&self, events: usize) {
+    pub(crate) async fn send(&self, events: usize) {
         let publisher = self.link.publisher();
         while publisher.state() != LaneState::Up {
             sleep(Duration::from_millis(1)).await;
@@ -138,7 +159,7 @@ impl Bench {
         }
     }
 
-    fn start(&mut self, batch_max: usize) {
+    pub(crate) fn start(&mut self, batch_max: usize) {
         let bounds = Bounds {
             prefetch: 64,
             batch_max,
@@ -149,12 +170,14 @@ impl Bench {
             ledger: SimLedger::new(self.database.clone(), "w1", || {}),
             asked: self.asked.clone(),
             probing: Arc::default(),
+            committing: Arc::default(),
+            takes: self.commit_takes,
         };
         let worker = Worker::new(
             "w1".to_owned(),
             pipeline(),
             ledger,
-            Recall::none(),
+            self.recall.clone(),
             Payments,
             self.link.publisher(),
             Metrics::register(&Registry::new(), std::iter::empty())
@@ -171,7 +194,7 @@ impl Bench {
     }
 
     /// Waits until every event that was sent is applied, and stops. What the ledger was asked, in order.
-    async fn asked(mut self) -> Vec<Asked> {
+    pub(crate) async fn asked(mut self) -> Vec<Asked> {
         let sent = self.sent.load(Ordering::Relaxed);
         let all_applied = async {
             while self.database.tables().payments.len() < sent {
@@ -196,7 +219,7 @@ fn resumed(asked: &[Asked]) -> Vec<usize> {
             events,
             answered: true,
         } => Some(*events),
-        Commit { .. } | Probe { .. } => None,
+        Commit { .. } | Probe { .. } | Asked::Claim { .. } => None,
     });
     applied.collect()
 }

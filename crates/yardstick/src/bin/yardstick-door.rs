@@ -1,7 +1,8 @@
 //! The least ingest: verifies an HMAC over hyper, publishes to one queue, awaits the confirm. One connection, sixteen
 //! channels in turn.
 //!
-//! `AMQP_URL`, `QUEUE`, `SECRET`; `PORT` 8080, `CHANNELS` 16, `THREADS` 2. Requests go to `/hook`.
+//! `AMQP_URL`, `QUEUE` (the routing key), `SECRET`; `EXCHANGE` the default one, `PORT` 8080, `CHANNELS` 16,
+//! `THREADS` 2. Requests go to `/hook`.
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -25,6 +26,7 @@ use yardstick::{required, setting};
 
 struct Door {
     key: Hmac<Sha256>,
+    exchange: String,
     queue: String,
     channels: Vec<Channel>,
     next: AtomicUsize,
@@ -51,6 +53,7 @@ async fn serve() -> Result<()> {
     }
     let door = Arc::new(Door {
         key: Hmac::new_from_slice(required("SECRET")?.as_bytes())?,
+        exchange: setting("EXCHANGE", String::new()),
         queue: required("QUEUE")?,
         channels,
         next: AtomicUsize::new(0),
@@ -124,7 +127,7 @@ impl Door {
         let channel =
             &self.channels[self.next.fetch_add(1, Ordering::Relaxed) % self.channels.len()];
         let publishing = channel.basic_publish(
-            "".into(),
+            self.exchange.as_str().into(),
             self.queue.as_str().into(),
             BasicPublishOptions::default(),
             body,
