@@ -14,7 +14,10 @@ use tokio::net::TcpStream;
 pub enum Contender {
     Ours,
     OursWithJournal,
+    /// Straight to one queue.
     Yardstick,
+    /// Through the exchanges of our topology.
+    YardstickRouted,
 }
 
 /// What one round of one of them came to.
@@ -39,6 +42,7 @@ impl Contender {
             Self::Ours => "spillway-ingest, journal off",
             Self::OursWithJournal => "spillway-ingest, journal on",
             Self::Yardstick => "yardstick",
+            Self::YardstickRouted => "yardstick, through our exchanges",
         }
     }
 
@@ -70,17 +74,29 @@ impl Contender {
                 let url = node.url.clone();
                 Ok((Standing::Ours(node), url))
             }
-            Self::Yardstick => yardstick(lab, corner).await,
+            Self::Yardstick => {
+                let quorum = json!({ "durable": true, "arguments": { "x-queue-type": "quorum" } });
+                let path = format!("queues/{}/{QUEUE}", corner.vhost.name());
+                corner.vhost.management().put(&path, &quorum).await?;
+                yardstick(lab, corner, "", QUEUE).await
+            }
+            Self::YardstickRouted => {
+                // Ours declares them.
+                corner.ingest().await?.stop().await?;
+                yardstick(lab, corner, "spillway.events", "default").await
+            }
         }
     }
 }
 
 const QUEUE: &str = "yardstick";
 
-async fn yardstick(lab: &Lab, corner: &Corner) -> Result<(Standing, String)> {
-    let quorum = json!({ "durable": true, "arguments": { "x-queue-type": "quorum" } });
-    let path = format!("queues/{}/{QUEUE}", corner.vhost.name());
-    corner.vhost.management().put(&path, &quorum).await?;
+async fn yardstick(
+    lab: &Lab,
+    corner: &Corner,
+    exchange: &str,
+    key: &str,
+) -> Result<(Standing, String)> {
     let port = free_port();
     let program = match &lab.ceiling {
         Some(path) => Program::at(path),
@@ -88,7 +104,8 @@ async fn yardstick(lab: &Lab, corner: &Corner) -> Result<(Standing, String)> {
     };
     let running = program
         .env("AMQP_URL", corner.vhost.url())
-        .env("QUEUE", QUEUE)
+        .env("EXCHANGE", exchange)
+        .env("QUEUE", key)
         .env("SECRET", SECRET)
         .env("PORT", port.to_string())
         .spawn()?;
