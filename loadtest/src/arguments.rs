@@ -28,7 +28,7 @@ pub struct Arguments {
     /// How they are signed: spillway, standard-webhooks, stripe, … Default: as the configuration says of the source
     #[arg(long, value_name = "NAME")]
     pub(crate) scheme: Option<SchemeName>,
-    /// What to sign with: env:NAME or file:PATH. Default: that of the configuration, WEBHOOK_SECRET, or `serve`'s
+    /// What to sign with: env:NAME, file:PATH or age:PATH. Default: that of the configuration, WEBHOOK_SECRET, or `serve`'s
     #[arg(long, value_name = "REFERENCE")]
     pub(crate) secret: Option<SecretRef>,
 

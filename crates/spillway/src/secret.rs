@@ -3,7 +3,7 @@
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use ops::config::{self, ConfigError};
+use ops::config::{self, ConfigError, Recipient};
 use signing::{SchemeName, Secret};
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -27,6 +27,10 @@ enum Command {
         /// A new file for it, which only its owner can read; without one it is printed.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Encrypts it with age for whoever this names; may be there several times. The file is an age:PATH then.
+        // Read by us: the library would repeat what is not one, and somebody may paste an identity here (I9).
+        #[arg(long, value_name = "AGE1…")]
+        age_recipient: Vec<String>,
     },
     /// Reads every secret of the configuration and says of each whether it will do; exits 1 if one will not.
     Check {
@@ -38,23 +42,41 @@ enum Command {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.command {
-        Command::Generate { scheme, out } => generate(scheme, out.as_deref()),
+        Command::Generate {
+            scheme,
+            out,
+            age_recipient,
+        } => generate(scheme, out.as_deref(), &age_recipient),
         Command::Check { config } => check(config.as_deref()),
     }
 }
 
-fn generate(scheme: SchemeName, out: Option<&Path>) -> anyhow::Result<()> {
+fn generate(
+    scheme: SchemeName,
+    out: Option<&Path>,
+    age_recipients: &[String],
+) -> anyhow::Result<()> {
+    let recipients = age_recipients.iter().map(|text| text.parse());
+    let recipients: Vec<Recipient> = recipients
+        .collect::<Result<_, _>>()
+        .map_err(|why| anyhow::anyhow!("--age-recipient {why}"))?;
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).context("the system gives no random bytes")?;
     let text = scheme.write_secret(&bytes);
+    let (kind, text) = if recipients.is_empty() {
+        ("file", text)
+    } else {
+        let encrypted = config::encrypt(&recipients, &text).context("cannot encrypt the secret")?;
+        ("age", encrypted)
+    };
     match out {
-        None => println!("{text}"),
-        Some(path) => write(path, &text)?,
+        None => println!("{}", text.trim_end()),
+        Some(path) => write(path, kind, text.trim_end())?,
     }
     Ok(())
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+fn write(path: &Path, kind: &str, text: &str) -> anyhow::Result<()> {
     // Never over another one: whoever signs with that would be locked out.
     let opened = OpenOptions::new()
         .create_new(true)
@@ -64,7 +86,7 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     opened
         .and_then(|mut file| writeln!(file, "{text}").and_then(|()| file.sync_all()))
         .with_context(|| format!("cannot write the secret {}", path.display()))?;
-    println!("file:{}", path.display());
+    println!("{kind}:{}", path.display());
     Ok(())
 }
 

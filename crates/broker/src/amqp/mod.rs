@@ -21,6 +21,8 @@ mod session;
 mod watermark;
 
 #[doc(hidden)]
+pub use properties::{from_bytes, to_bytes};
+#[doc(hidden)]
 pub use {epoch::Channel, epoch::Epoch, epoch::Handed, holding::Holding, watermark::Ack};
 
 use crate::in_hand::HandBook;

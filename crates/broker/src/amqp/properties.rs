@@ -1,9 +1,11 @@
 //! Between our wire form and AMQP properties.
 
 use crate::Content;
+use bytes::Bytes;
 use envelope::{Envelope, Fields, Wire, WireValue};
 use lapin::BasicProperties;
 use lapin::message::Delivery as AmqpDelivery;
+use lapin::protocol::basic::{gen_properties, parse_properties};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use std::collections::BTreeMap;
 
@@ -61,6 +63,24 @@ pub(super) fn read(delivery: AmqpDelivery) -> (Content, u32) {
     });
     let content = Content::read(&Properties(&properties), delivery.data.into(), wire);
     (content, count)
+}
+
+/// What lies on the wire, the properties and then the body, as a delivery's content; nothing where the client
+/// library makes no properties of it. For fuzzing: a delivery of the library's own cannot be made.
+#[doc(hidden)]
+pub fn from_bytes(bytes: &[u8]) -> Option<Content> {
+    let (body, properties) = parse_properties(bytes).ok()?;
+    let body = Bytes::copy_from_slice(body);
+    Some(Content::read(&Properties(&properties), body, wire))
+}
+
+/// What [`from_bytes`] reads.
+#[doc(hidden)]
+pub fn to_bytes(envelope: &Envelope) -> Vec<u8> {
+    let properties = write(envelope);
+    let written = gen_properties(&properties)(Vec::new().into());
+    let written = written.expect("memory takes what is written to it");
+    [&written.write[..], &envelope.body].concat()
 }
 
 /// What the client library has read.

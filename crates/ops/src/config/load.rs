@@ -1,8 +1,10 @@
 //! Reads the configuration and checks what the types cannot.
 
 use super::layers::Layers;
+use super::secrets::SecretRef;
 use super::{Config, PipelineConfig};
 use humantime::format_duration;
+use secrecy::ExposeSecret;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
@@ -48,7 +50,22 @@ impl fmt::Display for ConfigError {
 /// # Errors
 /// A file that cannot be read, and every key that breaks its rule.
 pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
-    let mut layers = layers(file)?;
+    usable(layers(file)?, read_urls)
+}
+
+/// The configuration that a file of this text is, with nothing else read: no variable, and no file that a URL
+/// lies in.
+///
+/// # Errors
+/// Every key that breaks its rule.
+pub fn parse(text: &str) -> Result<Config, ConfigError> {
+    usable(Layers::read(text, |_| None), |_| Vec::new())
+}
+
+fn usable(
+    mut layers: Layers,
+    read_urls: impl FnOnce(&mut Config) -> Vec<Problem>,
+) -> Result<Config, ConfigError> {
     let mut problems = std::mem::take(&mut layers.problems);
     let mut config = match layers.config() {
         Ok(config) => config,
@@ -73,7 +90,7 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     }
 }
 
-/// A URL may lie in a file of its own, `file:PATH`: there is a password in it.
+/// A URL may lie in a file of its own, `file:PATH` or `age:PATH`: there is a password in it.
 fn read_urls(config: &mut Config) -> Vec<Problem> {
     let urls = [
         ("broker.url", &mut config.broker.url),
@@ -82,12 +99,17 @@ fn read_urls(config: &mut Config) -> Vec<Problem> {
     ];
     let mut problems = Vec::new();
     for (key, url) in urls {
-        let Some(path) = url.as_deref().and_then(|url| url.strip_prefix("file:")) else {
-            continue;
+        let reference = match url.as_deref().and_then(|url| url.split_once(':')) {
+            Some(("file", path)) => SecretRef::File(path.into()),
+            Some(("age", path)) => SecretRef::Age(path.into()),
+            _ => continue,
         };
-        match std::fs::read_to_string(path) {
-            Ok(text) => *url = Some(text.trim().to_owned()),
-            Err(why) => problems.push(Problem::new(key, format!("{path} cannot be read: {why}"))),
+        match reference.text() {
+            Ok(text) => *url = Some(text.expose_secret().trim().to_owned()),
+            Err(why) => {
+                let rule = format!("{reference} cannot be read: {why}");
+                problems.push(Problem::new(key, rule));
+            }
         }
     }
     problems

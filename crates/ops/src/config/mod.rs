@@ -1,8 +1,9 @@
 //! Configuration: one TOML file, environment over file, flags over both.
 //!
-//! Every bound is here with its reason (I8). Secrets are references, never values: `env:NAME` or
-//! `file:PATH`.
+//! Every bound is here with its reason (I8). Secrets are references, never values: `env:NAME`, `file:PATH`
+//! or `age:PATH`.
 
+mod age_file;
 mod hmac;
 mod layers;
 mod load;
@@ -22,8 +23,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use age_file::{AGE_IDENTITY, AGE_IDENTITY_FILE, Recipient, encrypt};
 pub use hmac::{HmacConfig, HmacEncoding};
-pub use load::{ConfigError, Problem, load};
+pub use load::{ConfigError, Problem, load, parse};
 pub use print::{effective, reference};
 pub use rotation::{Rotation, Turned};
 pub use secrets::{SecretRef, Sources, WEBHOOK_SECRET, read_sources, with_default_source};
@@ -82,8 +84,8 @@ pub struct Config {
 /// `[broker]`
 #[derive(Clone, Debug, Confique)]
 pub struct BrokerConfig {
-    /// `amqp://user:password@host:5672/vhost`, or `embedded:PATH`; `file:PATH` reads it from a file, as with
-    /// every URL.
+    /// `amqp://user:password@host:5672/vhost`, or `embedded:PATH`; `file:PATH` reads it from a file and
+    /// `age:PATH` from an encrypted one, as with every URL.
     #[config(env = "SPILLWAY_BROKER_URL")]
     pub url: Option<String>,
     /// How long queues that did not exist before are left alone at the first start of all: a RabbitMQ 3.10
@@ -350,7 +352,7 @@ pub struct SourceConfig {
     /// `[sources.NAME.hmac]` says, or `none`.
     #[config(default = "spillway", deserialize_with = scheme)]
     pub scheme: SchemeName,
-    /// What it signs with; any of them verifies, so that a secret can be rotated.
+    /// What it signs with: `env:NAME`, `file:PATH`, `age:PATH`. Any of them verifies, so that a secret can be rotated.
     #[config(default = [])]
     pub secrets: Vec<SecretRef>,
     /// Has to be true for `scheme = "none"`: whoever reaches the port is believed.

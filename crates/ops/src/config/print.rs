@@ -201,6 +201,15 @@ against its vendor's own library or published examples; `hmac`, described by `[s
 `insecure = true` and a private network. Where each has the event id, and what a captured request is good for:
 `crates/signing/src/schemes/`.
 
+## Where a secret lies
+
+`env:NAME` is a variable, `file:PATH` a file, `age:PATH` a file encrypted with [age](https://age-encryption.org/v1), so that no
+disk has it in plain text. Each URL below may be a `file:PATH` or an `age:PATH` as well. What opens encrypted files comes with
+the environment: `SPILLWAY_AGE_IDENTITY` (`AGE-SECRET-KEY-1…`), or `SPILLWAY_AGE_IDENTITY_FILE`, the path of a file as
+`age-keygen` writes it. Several identities may stand there, one a line, any of which opens; passphrases, plugins and SSH keys do
+not. A secret that somebody gave you is encrypted with `age -a -r age1… -o stripe.age`; `spillway secret generate
+--age-recipient age1… --out FILE` makes one that never lay anywhere unencrypted.
+
 ## Rotating a secret
 
 Secrets in files are read again while we run, and a request is verified with all the old ones or all the new ones. `spillway
@@ -265,6 +274,7 @@ mod tests {
             ("host=h password=b user=a", "host=h password=*** user=a"),
             ("redis://host:6379", "redis://host:6379"),
             ("sqlite:/a@b", "sqlite:/a@b"),
+            ("age:/run/url.age", "age:/run/url.age"),
         ] {
             assert_eq!(without_password(url), shown);
         }

@@ -1,8 +1,10 @@
 //! Secrets by reference.
 
+use super::age_file;
 use super::rotation::Rotation;
 use super::{Config, ConfigError, Problem, SourceConfig};
 use envelope::SourceName;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use signing::{Scheme, SchemeName, Secret, SigningKey, Verifier};
 use std::collections::BTreeMap;
@@ -17,7 +19,7 @@ pub const WEBHOOK_SECRET: &str = "WEBHOOK_SECRET";
 /// Every source, ready to verify with.
 pub type Sources = BTreeMap<SourceName, Arc<Verifier>>;
 
-/// Where a secret lies: `env:NAME` or `file:PATH`. Never the secret itself.
+/// Where a secret lies: `env:NAME`, `file:PATH` or `age:PATH`. Never the secret itself.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum SecretRef {
@@ -25,6 +27,8 @@ pub enum SecretRef {
     Env(String),
     /// A file, as Kubernetes mounts secrets.
     File(PathBuf),
+    /// A file encrypted with age; the environment has what opens it.
+    Age(PathBuf),
 }
 
 impl FromStr for SecretRef {
@@ -34,8 +38,11 @@ impl FromStr for SecretRef {
         match text.split_once(':') {
             Some(("env", name)) => Ok(Self::Env(name.to_owned())),
             Some(("file", path)) => Ok(Self::File(path.into())),
+            Some(("age", path)) => Ok(Self::Age(path.into())),
             // The text may be somebody's secret pasted in: it is not repeated (I9).
-            _ => Err("a secret is given as env:NAME or file:PATH, never inline".to_owned()),
+            _ => {
+                Err("a secret is given as env:NAME, file:PATH or age:PATH, never inline".to_owned())
+            }
         }
     }
 }
@@ -53,6 +60,7 @@ impl fmt::Display for SecretRef {
         match self {
             Self::Env(name) => write!(f, "env:{name}"),
             Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Age(path) => write!(f, "age:{}", path.display()),
         }
     }
 }
@@ -63,13 +71,20 @@ impl SecretRef {
     /// # Errors
     /// Where it is not there or too short, without repeating it.
     pub fn read(&self) -> Result<Secret, String> {
+        let text = self.text()?;
+        Secret::new(text.expose_secret()).map_err(|weak| weak.to_string())
+    }
+
+    /// What is written there, of any length.
+    pub(super) fn text(&self) -> Result<SecretString, String> {
         let text = match self {
             Self::Env(name) => {
-                std::env::var(name).map_err(|_| "the variable is not set".to_owned())
+                std::env::var(name).map_err(|_| "the variable is not set".to_owned())?
             }
-            Self::File(path) => std::fs::read_to_string(path).map_err(|why| why.to_string()),
-        }?;
-        Secret::new(&text).map_err(|weak| weak.to_string())
+            Self::File(path) => std::fs::read_to_string(path).map_err(|why| why.to_string())?,
+            Self::Age(path) => return age_file::open(path, |name| std::env::var(name).ok()),
+        };
+        Ok(text.into())
     }
 }
 
@@ -243,6 +258,13 @@ mod tests {
     fn an_inline_secret_is_refused_and_not_repeated() {
         let error = "whsec_very_secret".parse::<SecretRef>().unwrap_err();
         assert!(!error.contains("very_secret"), "{error}");
+    }
+
+    #[test]
+    fn a_reference_is_shown_as_it_is_written() {
+        for text in ["env:NAME", "file:/run/secrets/a", "age:/etc/spillway/a.age"] {
+            assert_eq!(text.parse::<SecretRef>().unwrap().to_string(), text);
+        }
     }
 
     #[test]

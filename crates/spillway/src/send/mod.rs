@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     /// How to sign; default: as the source is configured, else as `spillway`.
     #[arg(long, value_name = "SCHEME")]
     scheme: Option<SchemeName>,
-    /// What to sign with: env:NAME or file:PATH. Default: WEBHOOK_SECRET, else the secret of `serve`.
+    /// What to sign with: env:NAME, file:PATH or age:PATH. Default: WEBHOOK_SECRET, else the secret of `serve`.
     // Read by us: the library would repeat what is not one, and somebody may paste a secret here (I9).
     #[arg(long, value_name = "REFERENCE")]
     secret: Option<String>,

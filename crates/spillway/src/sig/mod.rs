@@ -61,7 +61,7 @@ struct Who {
     /// The scheme, without a configuration.
     #[arg(long, value_name = "SCHEME", default_value_t = SchemeName::Spillway)]
     scheme: SchemeName,
-    /// What it is signed with: env:NAME or file:PATH; may be there several times. Default: WEBHOOK_SECRET.
+    /// What it is signed with: env:NAME, file:PATH or age:PATH; may be there several times. Default: WEBHOOK_SECRET.
     // Read by us: the library would repeat what is not one, and somebody may paste a secret here (I9).
     #[arg(long, value_name = "REFERENCE")]
     secret: Vec<String>,

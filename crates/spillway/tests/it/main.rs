@@ -10,6 +10,7 @@ mod control;
 mod copies;
 mod crashes;
 mod door;
+mod encrypted;
 mod endings;
 mod faults;
 mod fleet;

@@ -67,6 +67,7 @@ fn the_fences_of_the_design_stand() {
         "refinery",
         "rusqlite",
         "hmac",
+        "age",
     ] {
         assert!(
             fences.iter().any(|fence| fence.name == name),
