@@ -4,6 +4,7 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod admission;
 mod alarms;
 mod claims;
 mod control;
@@ -37,6 +38,7 @@ mod secrecy;
 mod serve;
 mod skew;
 mod spool;
+mod tls;
 mod usage;
 mod waiting;
 mod walk;
