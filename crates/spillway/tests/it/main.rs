@@ -37,6 +37,8 @@ mod schemes;
 mod secrecy;
 mod serve;
 mod skew;
+mod slow;
+mod smuggling;
 mod spool;
 mod tls;
 mod usage;

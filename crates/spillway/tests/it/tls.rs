@@ -1,8 +1,8 @@
 //! TLS at the door: what is spoken, who is hung up on, and a certificate that is replaced while we run.
 
 use crate::admission::serve_as;
-use crate::hostile::{Slow, dawdle};
 use crate::raw::{Raw, address, honest_head};
+use crate::slow::{Slow, dawdle};
 use chaos::sender::{Event, now};
 use chaos::system::Node;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
