@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{debug, info, warn};
+use x509_cert::der::DateTime;
 
 /// The bounds of latency, with the promise (under one second) and the answer deadline on an edge.
 const SECONDS: &[f64] = &[
@@ -34,6 +35,9 @@ pub struct Events {
     confirm_seconds: Histogram,
     spool_events: IntGauge,
     spool_bytes: IntGauge,
+    handshakes: Handshakes,
+    certificate_expires: IntGauge,
+    certificates_kept: IntCounter,
     /// When each secret of a source was last the right one; resolved at the start, since every request sets one.
     secrets: Arc<BTreeMap<SourceName, Vec<IntGauge>>>,
 }
@@ -44,6 +48,23 @@ struct OfSource {
     outcomes: [(&'static str, IntCounter); OUTCOMES.len()],
     request_seconds: Histogram,
     skew_seconds: Histogram,
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handshake {
+    Done,
+    /// No TLS, none that we speak, or hung up.
+    Failed,
+    TooSlow,
+}
+
+/// Handshakes, by how they ended.
+#[derive(Clone, Debug)]
+struct Handshakes {
+    done: IntCounter,
+    failed: IntCounter,
+    too_slow: IntCounter,
 }
 
 /// The broker's verdicts.
@@ -75,6 +96,13 @@ impl Events {
             ),
             &["verdict"],
         )?;
+        let handshakes = IntCounterVec::new(
+            Opts::new(
+                "ingest_tls_handshakes_total",
+                "TLS handshakes of senders, by how they ended; none without [ingest.tls].",
+            ),
+            &["outcome"],
+        )?;
         let events = Self {
             sources: Arc::new(
                 sources
@@ -96,8 +124,20 @@ impl Events {
                 "spool_bytes",
                 "Bytes in use of the spool's file; at [spool] max_bytes the answer is 503.",
             )?,
+            handshakes: Handshakes::of(&handshakes),
+            certificate_expires: IntGauge::new(
+                "ingest_tls_certificate_expiry_timestamp_seconds",
+                "When the certificate that senders are shown expires; 0 without [ingest.tls].",
+            )?,
+            certificates_kept: IntCounter::new(
+                "ingest_tls_reload_failures_total",
+                "New certificates or keys that could not be used: the old pair stays.",
+            )?,
             secrets: Arc::default(),
         };
+        registry.register(Box::new(handshakes))?;
+        registry.register(Box::new(events.certificate_expires.clone()))?;
+        registry.register(Box::new(events.certificates_kept.clone()))?;
         registry.register(Box::new(confirms))?;
         registry.register(Box::new(events.confirm_seconds.clone()))?;
         registry.register(Box::new(events.spool_events.clone()))?;
@@ -165,7 +205,7 @@ impl Events {
                     outcome,
                     status,
                     "refused a request from {name}: {}",
-                    why.detail()
+                    why.reason()
                 );
                 outcome
             }
@@ -230,6 +270,33 @@ impl Events {
         self.spool_bytes.set(number(standing.bytes));
     }
 
+    /// A connection has shaken hands, or has not. Many that fail are somebody's scanner, or a sender that does
+    /// not trust our certificate, speaks only what is older than TLS 1.2, or speaks plain HTTP.
+    pub(crate) fn shook_hands(&self, outcome: Handshake) {
+        let counter = match outcome {
+            Handshake::Done => &self.handshakes.done,
+            Handshake::Failed => &self.handshakes.failed,
+            Handshake::TooSlow => &self.handshakes.too_slow,
+        };
+        counter.inc();
+    }
+
+    /// A certificate is in use from now on. One that expires soon should have been replaced: look at what issues
+    /// it, and at `ingest_tls_reload_failures_total`.
+    pub(crate) fn has_certificate(&self, expires: &DateTime) {
+        let seconds = expires.unix_duration().as_secs();
+        self.certificate_expires
+            .set(i64::try_from(seconds).unwrap_or(i64::MAX));
+        info!("senders are shown a certificate that is valid until {expires}");
+    }
+
+    /// A new certificate or key cannot be used. The old pair stays until the files are right; a restart would
+    /// fail on them: mend them first.
+    pub(crate) fn keeps_certificate(&self, why: &str) {
+        self.certificates_kept.inc();
+        warn!("goes on with the old certificate: ingest.tls.{why}");
+    }
+
     /// A request met a defect of ours and was answered with 500. Please report it.
     pub(crate) fn panicked(&self) {
         warn!("a request met a defect; it was answered with 500");
@@ -292,6 +359,17 @@ impl OfSource {
     fn answered(&self, outcome: &str) {
         let counter = self.outcomes.iter().find(|(word, _)| *word == outcome);
         counter.into_iter().for_each(|(_, counter)| counter.inc());
+    }
+}
+
+impl Handshakes {
+    fn of(outcomes: &IntCounterVec) -> Self {
+        let outcome = |word| outcomes.with_label_values(&[word]);
+        Self {
+            done: outcome("done"),
+            failed: outcome("failed"),
+            too_slow: outcome("too_slow"),
+        }
     }
 }
 

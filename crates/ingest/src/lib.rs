@@ -4,8 +4,10 @@
 //! of a body at most the event id (schemes that have it nowhere else), and links neither the ledger nor Redis (I5). Start with `receive.rs`: one request on one
 //! screen.
 
+mod admission;
 mod backlog;
 mod body;
+mod caller;
 mod drain;
 mod events;
 mod receive;
@@ -16,7 +18,9 @@ mod seal;
 mod server;
 mod spooling;
 mod store;
+mod tls;
 
+pub use admission::Admission;
 pub use backlog::Backlog;
 pub use drain::drain;
 #[doc(hidden)]
@@ -28,3 +32,4 @@ pub use server::serve;
 pub use spooling::Spooling;
 #[doc(hidden)]
 pub use store::Stored;
+pub use tls::{Renewal, Tls};

@@ -3,9 +3,9 @@
 use anyhow::Context;
 use broker::{Broker, BrokerUrl};
 use clap::Parser;
-use ingest::{Backlog, Door, Events, Room, Spooling};
+use ingest::{Admission, Backlog, Door, Events, Renewal, Room, Spooling, Tls};
 use ops::config::{self, Config, Rotation, Sources};
-use ops::{Health, admin, listen, stop_signal, telemetry};
+use ops::{Health, admin, listen, make_room_for, stop_signal, telemetry};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,13 +42,14 @@ async fn start(arguments: Arguments) -> anyhow::Result<()> {
     config.ingest.listen = arguments.listen.unwrap_or(config.ingest.listen);
     config.ingest.admin_listen = arguments.admin_listen.unwrap_or(config.ingest.admin_listen);
     let (sources, rotation) = config::read_sources(&config)?;
+    let tls = Tls::read(&config.ingest.tls)?;
     let url = broker_url(&config)?;
     if arguments.check {
         println!("the configuration is valid");
         return Ok(());
     }
     telemetry::start_logging(config.log.format);
-    run(config, sources, rotation, url).await
+    run(config, sources, rotation, tls, url).await
 }
 
 fn broker_url(config: &Config) -> anyhow::Result<BrokerUrl> {
@@ -64,13 +65,20 @@ async fn run(
     config: Config,
     sources: Sources,
     rotation: Rotation,
+    tls: Option<(Tls, Renewal)>,
     url: BrokerUrl,
 ) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     let registry = telemetry::registry("ingest")?;
-    let events = Events::register(&registry, sources.keys())?
-        .watching(&registry, &config::with_default_source(&config))?;
-    tokio::spawn(rotation.run(config.secrets.reread_every, stop.clone()));
+    let terms = config::with_default_source(&config);
+    let events = Events::register(&registry, sources.keys())?.watching(&registry, &terms)?;
+    let reread_every = config.secrets.reread_every;
+    tokio::spawn(rotation.run(reread_every, stop.clone()));
+    let tls = tls.map(|(tls, renewal)| {
+        tokio::spawn(renewal.run(reread_every, events.clone(), stop.clone()));
+        tls
+    });
+    make_room_for(config.ingest.connections_max);
     let public = listen(config.ingest.listen, "webhooks")?;
     let admin = listen(config.ingest.admin_listen, "health and metrics")?;
 
@@ -98,9 +106,11 @@ async fn run(
     health.set_ready(spool.is_some());
 
     let (publisher, bounds) = (broker.publisher(), config.ingest.clone());
-    info!("webhooks arrive at http://{}", public.local_addr()?);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    info!("webhooks arrive at {scheme}://{}", public.local_addr()?);
     let door = Arc::new(Door {
         sources,
+        admission: Admission::new(&bounds, &terms),
         publisher,
         spool,
         backlog: Backlog::new(
@@ -111,7 +121,7 @@ async fn run(
         bounds,
         events,
     });
-    let serving = tokio::spawn(ingest::serve(public, door, stop.clone()));
+    let serving = tokio::spawn(ingest::serve(public, door, tls, stop.clone()));
     tokio::select! {
         ready = broker.ready() => ready?,
         () = stop.cancelled() => {}

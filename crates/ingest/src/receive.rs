@@ -1,5 +1,6 @@
 //! ★ One request on one screen.
 
+use crate::admission::Admission;
 use crate::backlog::Backlog;
 use crate::body::{self, Body};
 use crate::events::Events;
@@ -14,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Uri};
 use ops::config::{IngestConfig, Sources};
 use signing::Verifier;
+use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Everything a request needs. Shared by all of them and changed by none.
@@ -21,6 +23,8 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct Door {
     /// Who may send, and what they sign with.
     pub sources: Sources,
+    /// From where they may send, and how often.
+    pub admission: Admission,
     /// The way to the broker.
     pub publisher: Publisher,
     /// Where to keep what the broker does not take; off by default.
@@ -37,12 +41,12 @@ pub struct Door {
 
 impl Door {
     /// Takes a request and answers it. Never fails: every refusal is an answer.
-    pub(crate) async fn receive(&self, request: Request<Incoming>) -> Reply {
+    pub(crate) async fn receive(&self, peer: IpAddr, request: Request<Incoming>) -> Reply {
         let started = Instant::now();
         let request_id = reply::request_id(request.headers());
         let source = self.source(request.uri());
         let taken = match source {
-            Some((source, verifier)) => self.take(source, verifier, request).await,
+            Some((source, verifier)) => self.take(source, verifier, peer, request).await,
             None => Err(Refused::UnknownSource),
         };
         let source = source.map(|(source, _)| source);
@@ -59,20 +63,26 @@ impl Door {
         &self,
         source: &SourceName,
         verifier: &Verifier,
+        peer: IpAddr,
         request: Request<Incoming>,
     ) -> Result<(EventId, Stored), Refused> {
+        self.admission
+            .check_address(source, peer, request.headers())?;
         if request.method() != Method::POST {
             return Err(Refused::Method);
         }
+        self.admission.check_rate(source)?;
         self.backlog.check()?;
         let (head, incoming) = request.into_parts();
         let expected_bytes = body::expected_bytes(&head.headers, &self.bounds)?;
-        // Held until the answer is on its way: it bounds what one burst can make us keep (I8).
-        let _room = self.room.take(expected_bytes)?;
+        self.room.check(expected_bytes)?;
+        // Both are held until the answer is on its way: they bound what one burst can make us keep (I8).
         let Body {
             bytes,
             last_byte_at,
-        } = body::read(incoming, &self.bounds).await?;
+            held: _held,
+        } = body::read(incoming, &self.bounds, &self.room).await?;
+        let _room = self.room.take_request()?;
 
         let received_at = UnixMicros::from(SystemTime::now());
         let header = |name| {

@@ -3,6 +3,8 @@
 use broker::{KeepError, PublishError};
 use hyper::StatusCode;
 use signing::Refusal;
+use std::borrow::Cow;
+use std::net::IpAddr;
 
 /// A request that is not taken. Nothing of it has been kept, except where it says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,10 @@ pub(crate) enum Refused {
     Forbidden,
     /// There is no such source.
     UnknownSource,
+    /// The source may not send from this address; none where a proxy handed on something else.
+    Address(Option<IpAddr>),
+    /// The source sends more often than it may.
+    TooOften { retry_after_seconds: u64 },
     /// Not a POST.
     Method,
     /// The body took too long.
@@ -44,13 +50,15 @@ pub(crate) const QUEUED: &str = "queued";
 pub(crate) const SPOOLED: &str = "spooled";
 
 /// Every word of the label `outcome`.
-pub(crate) const OUTCOMES: [&str; 17] = [
+pub(crate) const OUTCOMES: [&str; 19] = [
     QUEUED,
     SPOOLED,
     "malformed",
     "broken_body",
     "forbidden",
     "unknown_source",
+    "address",
+    "too_often",
     "method",
     "too_slow",
     "too_large",
@@ -68,7 +76,8 @@ impl Refused {
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::Malformed { .. } | Self::BrokenBody => StatusCode::BAD_REQUEST,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::Address(_) => StatusCode::FORBIDDEN,
+            Self::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::UnknownSource => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -87,6 +96,8 @@ impl Refused {
             Self::BrokenBody => "broken_body",
             Self::Forbidden => "forbidden",
             Self::UnknownSource => "unknown_source",
+            Self::Address(_) => "address",
+            Self::TooOften { .. } => "too_often",
             Self::Method => "method",
             Self::TooSlow => "too_slow",
             Self::TooLarge => "too_large",
@@ -106,13 +117,51 @@ impl Refused {
         }
     }
 
-    /// What the sender reads: enough to mend its request, nothing that helps to forge one.
-    pub(crate) fn detail(self) -> String {
+    /// When to try again, in seconds. Broker restarts and elections take a few; a sender with its own backoff
+    /// uses that instead.
+    pub(crate) fn retry_after_seconds(self) -> Option<u64> {
         match self {
-            Self::Malformed { header, problem } => format!("The header {header} {problem}."),
+            Self::TooOften {
+                retry_after_seconds,
+            } => Some(retry_after_seconds),
+            Self::Unconfirmed(_) | Self::Unspooled(_) | Self::Overloaded | Self::Backlog => Some(5),
+            Self::Malformed { .. }
+            | Self::BrokenBody
+            | Self::Forbidden
+            | Self::UnknownSource
+            | Self::Address(_)
+            | Self::Method
+            | Self::TooSlow
+            | Self::TooLarge
+            | Self::Encoding
+            | Self::Defect => None,
+        }
+    }
+
+    /// What the operator reads, who has to know which network is missing in `allow_from`, or which proxy is not
+    /// trusted.
+    pub(crate) fn reason(self) -> Cow<'static, str> {
+        let Self::Address(address) = self else {
+            return self.detail();
+        };
+        match address {
+            Some(address) => format!("The address {address} is not in its allow_from.").into(),
+            None => "A proxy handed on something that is no address.".into(),
+        }
+    }
+
+    /// What the sender reads: enough to mend its request, nothing that helps to forge one.
+    pub(crate) fn detail(self) -> Cow<'static, str> {
+        match self {
+            Self::Malformed { header, problem } => format!("The header {header} {problem}.").into(),
             Self::BrokenBody => "The body ended before it was complete.".into(),
             Self::Forbidden => "The signature or its timestamp is not valid.".into(),
             Self::UnknownSource => "There is no such source.".into(),
+            // Not which address: behind a proxy that we do not know of, it is one of the operator's own.
+            Self::Address(_) => "This source does not send from your address.".into(),
+            Self::TooOften { .. } => {
+                "This source sends too often. Wait, and send the event again.".into()
+            }
             Self::Method => "Webhooks are sent with POST.".into(),
             Self::TooSlow => "The body took too long to arrive.".into(),
             Self::TooLarge => "The body is too large.".into(),
@@ -171,6 +220,10 @@ mod tests {
             Refused::BrokenBody,
             Refused::Forbidden,
             Refused::UnknownSource,
+            Refused::Address(None),
+            Refused::TooOften {
+                retry_after_seconds: 1,
+            },
             Refused::Method,
             Refused::TooSlow,
             Refused::TooLarge,

@@ -15,10 +15,6 @@ pub(crate) type Reply = Response<Full<Bytes>>;
 /// Names one request in the answer and in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// When to try again, in seconds. Broker restarts and elections take a few; a sender with its own backoff
-/// uses that instead.
-const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Taken<'a> {
@@ -80,8 +76,8 @@ pub(crate) fn problem(why: &Refused, request_id: &str) -> Reply {
         request_id,
     };
     let mut reply = json(status, "application/problem+json", &body, request_id);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        reply.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+    if let Some(seconds) = why.retry_after_seconds() {
+        reply.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
         reply

@@ -3,20 +3,23 @@
 use crate::Door;
 use crate::refused::Refused;
 use crate::reply;
+use crate::tls::Tls;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use ops::config::IngestConfig;
 use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -30,8 +33,13 @@ const BUFFER_MAX_BYTES: usize = 32 * 1024;
 /// The pause after the kernel had no file descriptor for us; without it the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves webhooks until `stop`, then answers what is in flight, and returns.
-pub async fn serve(listener: TcpListener, door: Arc<Door>, stop: CancellationToken) {
+/// Serves webhooks until `stop`, then answers what is in flight, and returns. With `tls` nothing else is spoken.
+pub async fn serve(
+    listener: TcpListener,
+    door: Arc<Door>,
+    tls: Option<Tls>,
+    stop: CancellationToken,
+) {
     let protocol = protocol(&door.bounds);
     let connections = Arc::new(Semaphore::new(
         door.bounds.connections_max.min(Semaphore::MAX_PERMITS),
@@ -41,19 +49,31 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, stop: CancellationTok
         // Room first: a connection we have none for waits in the kernel's backlog, unaccepted.
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &connections) => accepted,
+            accepted = accept(&listener, &connections, &door.bounds) => accepted,
         };
-        let Some((stream, room)) = accepted else {
+        let Some((stream, peer, room)) = accepted else {
             continue;
         };
-        let door = door.clone();
-        let service = service_fn(move |request| answer(door.clone(), request));
-        let connection = draining.watch(protocol.serve_connection(TokioIo::new(stream), service));
-        tokio::spawn(async move {
-            // An error here is a peer that went away or broke the protocol; nobody is left to tell.
-            let _ = connection.await;
-            drop(room);
-        });
+        let connection = Connection {
+            door: door.clone(),
+            peer: peer.ip(),
+            protocol: protocol.clone(),
+            watcher: draining.watcher(),
+        };
+        match tls.clone() {
+            None => tokio::spawn(async move {
+                connection.serve(stream).await;
+                drop(room);
+            }),
+            // In the connection's own task, and within its room: whoever is slow here keeps nobody waiting.
+            Some(tls) => {
+                let stop = stop.clone();
+                tokio::spawn(async move {
+                    connection.serve_tls(&tls, stream, &stop).await;
+                    drop(room);
+                })
+            }
+        };
     }
     drop(listener);
     if timeout(door.drain_timeout(), draining.shutdown())
@@ -67,16 +87,47 @@ pub async fn serve(listener: TcpListener, door: Arc<Door>, stop: CancellationTok
     }
 }
 
+/// One connection, accepted.
+struct Connection {
+    door: Arc<Door>,
+    peer: IpAddr,
+    protocol: http1::Builder,
+    watcher: Watcher,
+}
+
+impl Connection {
+    /// Told to stop, it hangs up on whoever has asked nothing yet, as on an idle connection.
+    async fn serve_tls(self, tls: &Tls, stream: TcpStream, stop: &CancellationToken) {
+        let handshake = tls.handshake(stream, &self.door.events);
+        if let Some(Some(stream)) = stop.run_until_cancelled(handshake).await {
+            self.serve(stream).await;
+        }
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let (door, peer) = (self.door, self.peer);
+        let service = service_fn(move |request| answer(door.clone(), peer, request));
+        let served = self
+            .protocol
+            .serve_connection(TokioIo::new(stream), service);
+        // An error here is a peer that went away or broke the protocol; nobody is left to tell.
+        let _ = self.watcher.watch(served).await;
+    }
+}
+
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    bounds: &IngestConfig,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let room = connections.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, peer)) => {
             // Answers are single small writes: waiting to fill a segment would only delay them.
             let _ = stream.set_nodelay(true);
-            Some((stream, room))
+            #[cfg(target_os = "linux")]
+            hang_up_where_answers_wait(&stream, bounds.answer_write_timeout);
+            Some((stream, peer, room))
         }
         Err(why) => {
             warn!("cannot accept a connection: {why}");
@@ -84,6 +135,16 @@ async fn accept(
             None
         }
     }
+}
+
+/// The library has no timeout for writing. Whoever sends request after request and reads none of the answers would
+/// hold its connection for ever, with megabytes in the kernel's buffer. This is the kernel's own timer: it costs a
+/// request nothing, and ends a connection to a peer that is gone as well.
+#[cfg(target_os = "linux")]
+fn hang_up_where_answers_wait(stream: &TcpStream, after: Duration) {
+    let milliseconds = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
+    // A socket that does not know the option is one without this bound, and no reason to serve nobody.
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds);
 }
 
 fn protocol(bounds: &IngestConfig) -> http1::Builder {
@@ -98,9 +159,15 @@ fn protocol(bounds: &IngestConfig) -> http1::Builder {
     protocol
 }
 
-async fn answer(door: Arc<Door>, request: Request<Incoming>) -> Result<reply::Reply, Infallible> {
+async fn answer(
+    door: Arc<Door>,
+    peer: IpAddr,
+    request: Request<Incoming>,
+) -> Result<reply::Reply, Infallible> {
     // A panic must not take the connection's other requests with it.
-    let reply = AssertUnwindSafe(door.receive(request)).catch_unwind().await;
+    let reply = AssertUnwindSafe(door.receive(peer, request))
+        .catch_unwind()
+        .await;
     Ok(reply.unwrap_or_else(|_| {
         door.events.panicked();
         reply::problem(&Refused::Defect, &reply::request_id(&HeaderMap::new()))

@@ -4,12 +4,14 @@
 
 pub mod admin;
 pub mod config;
+mod descriptors;
 mod exit;
 mod health;
 mod listen;
 mod shutdown;
 pub mod telemetry;
 
+pub use descriptors::make_room_for;
 pub use exit::exit;
 pub use health::Health;
 pub use listen::{ListenError, listen};

@@ -5,7 +5,7 @@ use crate::broker::{Latency, Link, Server};
 use crate::cast::Role;
 use broker::{Pipeline, QueueName, SourceFilter, Spool, Topology};
 use ingest::{Backlog, Door, Events, Room, Stored};
-use ops::config::IngestConfig;
+use ops::config::{IngestConfig, TlsConfig};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -125,6 +125,7 @@ impl Doors {
         let bounds = bounds();
         let door = Door {
             sources: Default::default(),
+            admission: Default::default(),
             publisher: link.publisher(),
             spool: keep,
             backlog: Backlog::new(watch::channel(None).1, bounds.max_backlog),
@@ -187,6 +188,14 @@ fn bounds() -> IngestConfig {
         requests_max: 2_048,
         bytes_in_flight_max: 67_108_864,
         max_backlog: 10_000_000,
+        answer_write_timeout: Duration::from_secs(10),
         drain_timeout: Duration::from_secs(10),
+        trusted_proxies: Vec::new(),
+        client_address_header: None,
+        tls: TlsConfig {
+            certificate: None,
+            key: None,
+            handshake_timeout: Duration::from_secs(5),
+        },
     }
 }

@@ -2,7 +2,7 @@
 
 use super::layers::Layers;
 use super::secrets::SecretRef;
-use super::{Config, PipelineConfig};
+use super::{Config, PipelineConfig, door};
 use humantime::format_duration;
 use secrecy::ExposeSecret;
 use std::collections::BTreeSet;
@@ -144,11 +144,13 @@ fn check(config: &Config) -> Vec<Problem> {
             "must be at most 2000, RabbitMQ's limit on quorum queues",
         ));
     }
+    problems.extend(door::check(&config.ingest));
     problems.extend(check_spool(config));
     problems.extend(check_retention(config));
     problems.extend(check_scaling(config));
     for (name, source) in &config.sources {
         problems.extend(source.check(name));
+        problems.extend(door::check_source(name, source));
     }
     for (name, pipeline) in &config.pipelines {
         let invalid = |source: &&String| {
@@ -336,6 +338,60 @@ mod tests {
         let config = load_text("[spool]\npath = \"/disk/spool.db\"\n").unwrap();
         assert_eq!(config.spool.path.unwrap().to_str(), Some("/disk/spool.db"));
         assert!(load_text("[spool]\ndrain_rate = 0\n").is_err());
+    }
+
+    #[test]
+    fn what_is_said_of_the_door_is_said_completely() {
+        for (text, key) in [
+            (
+                "client_address_header = \"X-Real-IP\"",
+                "ingest.trusted_proxies",
+            ),
+            (
+                "trusted_proxies = [\"10.0.0.0/8\"]",
+                "ingest.client_address_header",
+            ),
+            (
+                "trusted_proxies = [\"10.0.0.0/8\"]\nclient_address_header = \"Forwarded\"",
+                "ingest.client_address_header",
+            ),
+            (
+                "client_address_header = \"X Y\"",
+                "ingest.client_address_header",
+            ),
+            (
+                "trusted_proxies = [\"10.0.0.0/40\"]",
+                "ingest.trusted_proxies",
+            ),
+            ("tls = { certificate = \"/c.pem\" }", "ingest.tls.key"),
+            ("tls = { key = \"/k.pem\" }", "ingest.tls.certificate"),
+            (
+                "tls = { handshake_timeout = \"0s\" }",
+                "ingest.tls.handshake_timeout",
+            ),
+            (
+                "[sources.a]\nsecrets = [\"env:A\"]\nmax_burst = 3",
+                "sources.a.max_burst",
+            ),
+            (
+                "[sources.a]\nsecrets = [\"env:A\"]\nmax_rate = 0",
+                "sources.a.max_rate",
+            ),
+            (
+                "[sources.a]\nsecrets = [\"env:A\"]\nallow_from = [\"x\"]",
+                "sources.a.allow_from",
+            ),
+        ] {
+            let found = problems(&format!("[ingest]\n{text}\n"));
+            let keys: Vec<_> = found.iter().map(|(key, _)| key.as_str()).collect();
+            assert_eq!(keys, [key], "{found:?}");
+        }
+        let right = "[ingest]\ntrusted_proxies = [\"10.0.0.0/8\", \"fd00::1\"]\nclient_address_header = \"X-Forwarded-For\"\n\
+                     [ingest.tls]\ncertificate = \"/c.pem\"\nkey = \"/k.pem\"\n[sources.a]\nsecrets = [\"env:A\"]\n\
+                     max_rate = 100\nmax_burst = 5\nallow_from = [\"203.0.113.7\"]\n";
+        let config = load_text(right).unwrap();
+        assert!(config.ingest.tls.files().is_some());
+        assert_eq!(config.sources.values().next().unwrap().allow_from.len(), 1);
     }
 
     fn problems(text: &str) -> Vec<(String, String)> {

@@ -4,9 +4,11 @@
 //! or `age:PATH`.
 
 mod age_file;
+mod door;
 mod hmac;
 mod layers;
 mod load;
+mod network;
 mod print;
 mod rotation;
 mod secrets;
@@ -24,8 +26,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use age_file::{AGE_IDENTITY, AGE_IDENTITY_FILE, Recipient, encrypt};
+pub use door::{HeaderName, TlsFiles, any_contains};
 pub use hmac::{HmacConfig, HmacEncoding};
 pub use load::{ConfigError, Problem, load, parse};
+pub use network::Network;
 pub use print::{effective, reference};
 pub use rotation::{Rotation, Turned};
 pub use secrets::{SecretRef, Sources, WEBHOOK_SECRET, read_sources, with_default_source};
@@ -137,14 +141,16 @@ pub struct IngestConfig {
     /// From the head to the last byte of the body.
     #[config(default = "10s", deserialize_with = humantime_serde::deserialize)]
     pub body_read_timeout: Duration,
-    /// Open connections; above it the kernel's backlog waits.
+    /// Open connections; above it the kernel's backlog waits. Whoever says nothing holds one for
+    /// `header_read_timeout`, so this many silent senders every five seconds are what it takes to keep others waiting;
+    /// each costs some 22 kB.
     #[config(default = 8192)]
     pub connections_max: usize,
-    /// Requests being answered; above it 503 at once. Four channels confirm 512 at a time, and as many
+    /// Requests whose body is there and that are being answered; above it 503 at once. Four channels confirm 512 at a time, and as many
     /// again may wait within the deadline.
     #[config(default = 2048)]
     pub requests_max: usize,
-    /// Body bytes being held; above it 503 at once.
+    /// Body bytes that have come and are being held; above it 503 at once.
     #[config(default = 67_108_864)]
     pub bytes_in_flight_max: usize,
     /// Events ready in the fullest pipeline's queue above which the answer is 503. The queue itself has no
@@ -152,9 +158,38 @@ pub struct IngestConfig {
     /// 10 GB on the broker's disk.
     #[config(default = 10_000_000, env = "SPILLWAY_INGEST_MAX_BACKLOG")]
     pub max_backlog: u64,
+    /// How long an answer may wait for its sender to take it. Answers are short: only who sends many and reads none
+    /// of theirs, or is gone, gets that far. Where the system is Linux.
+    #[config(default = "10s", deserialize_with = humantime_serde::deserialize)]
+    pub answer_write_timeout: Duration,
     /// How long a stop waits for requests in flight.
     #[config(default = "10s", deserialize_with = humantime_serde::deserialize)]
     pub drain_timeout: Duration,
+    /// Proxies in front of us, such as `["10.0.0.0/8"]`: what they write into `client_address_header` is believed,
+    /// and of nobody else.
+    #[config(default = [])]
+    pub trusted_proxies: Vec<Network>,
+    /// Where they write the addresses they were asked from, such as `X-Forwarded-For`: a list, the last one theirs.
+    pub client_address_header: Option<HeaderName>,
+    /// TLS to senders, where no proxy ends it before us.
+    #[config(nested)]
+    pub tls: TlsConfig,
+}
+
+/// `[ingest.tls]`
+#[derive(Clone, Debug, Confique)]
+pub struct TlsConfig {
+    /// The certificate and those between it and its authority (PEM, our own first). With it and `key` the door
+    /// speaks TLS 1.2 and 1.3, and nothing else; both are read again as `[secrets] reread_every` says.
+    #[config(env = "SPILLWAY_INGEST_TLS_CERTIFICATE")]
+    pub certificate: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    #[config(env = "SPILLWAY_INGEST_TLS_KEY")]
+    pub key: Option<PathBuf>,
+    /// From accepting a connection to the end of its handshake. It is two round trips and one signature: as long
+    /// as a request's head may take, so that to be silent before it is worth no more than after.
+    #[config(default = "5s", deserialize_with = humantime_serde::deserialize)]
+    pub handshake_timeout: Duration,
 }
 
 /// `[spool]`
@@ -367,6 +402,15 @@ pub struct SourceConfig {
     /// of the Standard Webhooks specification, ends after 75 h 35 min.
     #[config(default = "96h", deserialize_with = humantime_serde::deserialize)]
     pub resend_horizon: Duration,
+    /// Requests a second that are looked at; above it 429, before the body is read and so before anybody knows who
+    /// sends. Without it only what is in flight is bounded, for all sources together.
+    pub max_rate: Option<NonZeroU32>,
+    /// How many may come at once after a pause; a second's worth where it is not set.
+    pub max_burst: Option<NonZeroU32>,
+    /// Networks it may send from, such as `["203.0.113.0/24", "2001:db8::/32"]`; from anywhere else 403. Without any,
+    /// from everywhere.
+    #[config(default = [])]
+    pub allow_from: Vec<Network>,
 }
 
 impl SourceConfig {

@@ -243,6 +243,11 @@ fn describe(text: &mut String, name: &str, doc: &[&str], meta: &Meta) {
             field.name
         );
     }
+    for field in meta.fields {
+        if let FieldKind::Nested { meta } = field.kind {
+            describe(text, &below(name, field.name), field.doc, meta);
+        }
+    }
 }
 
 fn sentence(doc: &[&str]) -> String {

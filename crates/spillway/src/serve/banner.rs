@@ -12,6 +12,8 @@ pub(super) struct Banner {
     program: String,
     /// The secret we made; nothing where the operator has one.
     secret: Option<PathBuf>,
+    /// `https` where the door has a certificate.
+    scheme: &'static str,
 }
 
 impl Banner {
@@ -20,6 +22,7 @@ impl Banner {
         admin: &TcpListener,
         data_dir: &Path,
         secret: Option<PathBuf>,
+        is_tls: bool,
     ) -> std::io::Result<Self> {
         let data_dir = data_dir.to_owned();
         let program = std::env::args()
@@ -31,6 +34,7 @@ impl Banner {
             data_dir,
             program,
             secret,
+            scheme: if is_tls { "https" } else { "http" },
         })
     }
 
@@ -45,8 +49,16 @@ impl Banner {
             data_dir,
             program,
             secret,
+            scheme,
         } = self;
-        let send = send_flags(*webhooks, data_dir);
+        let watch = match *scheme {
+            "http" => format!(
+                "Or, and watch it being applied:\n\n  {program} send{}\n\n",
+                send_flags(*webhooks, data_dir)
+            ),
+            // `send` speaks no TLS.
+            _ => String::new(),
+        };
         let (signed_with, read) = match secret {
             Some(path) => (
                 format!("the secret in {}", path.display()),
@@ -62,7 +74,7 @@ impl Banner {
             r#"
 Spillway is ready.
 
-  webhooks   http://{webhooks}/webhook   (POST, signed with {signed_with})
+  webhooks   {scheme}://{webhooks}/webhook   (POST, signed with {signed_with})
   metrics    http://{admin}/metrics      (also /healthz and /readyz)
   data       {data_dir}   (ledger.db holds processed_webhooks, payments, orders, dead_letters)
 
@@ -70,14 +82,10 @@ Send a signed event:
 
   BODY='{{"orderId":"order_999","amount":9999,"status":"completed"}}'; TIME=$(date +%s)
   SIGNATURE=$(printf '%s.%s' "$TIME" "$BODY" | openssl dgst -sha256 -hmac "{read}" | sed 's/.*= *//')
-  curl -i http://{webhooks}/webhook -H 'X-Event-Id: evt_12345' -H "X-Timestamp: $TIME" \
+  curl -i {scheme}://{webhooks}/webhook -H 'X-Event-Id: evt_12345' -H "X-Timestamp: $TIME" \
     -H "X-Signature: sha256=$SIGNATURE" -H 'Content-Type: application/json' --data-binary "$BODY"
 
-Or, and watch it being applied:
-
-  {program} send{send}
-
-Stop with Ctrl-C; started again on the same folder, it goes on where it stopped."#
+{watch}Stop with Ctrl-C; started again on the same folder, it goes on where it stopped."#
         )
     }
 }
@@ -106,6 +114,7 @@ mod tests {
             data_dir: "./spillway-data".into(),
             program: "target/release/spillway".to_owned(),
             secret: Some("./spillway-data/webhook-secret".into()),
+            scheme: "http",
         };
         insta::assert_snapshot!(banner.text());
     }

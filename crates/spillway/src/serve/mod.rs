@@ -8,10 +8,10 @@ use anyhow::{Context, bail};
 use banner::Banner;
 use broker::{Broker, QueueName};
 use clap::Args;
-use ingest::{Backlog, Door, Room};
+use ingest::{Admission, Backlog, Door, Renewal, Room, Tls};
 use ledger::{Books, Ledger, LedgerSettings, LedgerUrl, Recall, SqliteLedger};
 use ops::config::{self, Config, Rotation, SecretRef, SourceConfig, Sources};
-use ops::{Health, admin, listen, stop_signal, telemetry};
+use ops::{Health, admin, listen, make_room_for, stop_signal, telemetry};
 use prometheus::Registry;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -50,6 +50,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         if has_sources(&config) {
             config::read_sources(&config)?;
         }
+        Tls::read(&config.ingest.tls)?;
         println!("the configuration is valid");
         return Ok(());
     }
@@ -58,8 +59,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let _locked = data_dir.lock()?;
     let generated = with_defaults(&mut config, &data_dir)?;
     let (sources, rotation) = config::read_sources(&config)?;
+    make_room_for(config.ingest.connections_max);
+    let tls = Tls::read(&config.ingest.tls)?;
+    let is_tls = tls.is_some();
     let server = Server {
         sources,
+        tls,
         rotation,
         public: listen(arguments.listen, "webhooks")?,
         admin: listen(arguments.admin_listen, "health and metrics")?,
@@ -71,6 +76,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         &server.admin,
         &arguments.data_dir,
         generated,
+        is_tls,
     )?;
     server.run(banner).await
 }
@@ -106,6 +112,7 @@ struct Server {
     config: Config,
     sources: Sources,
     rotation: Rotation,
+    tls: Option<(Tls, Renewal)>,
     public: TcpListener,
     admin: TcpListener,
     name: String,
@@ -179,12 +186,15 @@ impl Server {
             &registry,
             stop_work,
         )?;
+        let terms = config::with_default_source(&self.config);
         let events = ingest::Events::register(&registry, self.sources.keys())?
-            .watching(&registry, &config::with_default_source(&self.config))?;
-        tokio::spawn(
-            self.rotation
-                .run(self.config.secrets.reread_every, stop.clone()),
-        );
+            .watching(&registry, &terms)?;
+        let reread_every = self.config.secrets.reread_every;
+        tokio::spawn(self.rotation.run(reread_every, stop.clone()));
+        let tls = self.tls.map(|(tls, renewal)| {
+            tokio::spawn(renewal.run(reread_every, events.clone(), stop.clone()));
+            tls
+        });
         let admin = tokio::spawn(admin::serve_with(
             board.pages(),
             self.admin,
@@ -195,6 +205,7 @@ impl Server {
         let (bounds, publisher) = (self.config.ingest, broker.publisher());
         let door = Door {
             sources: self.sources,
+            admission: Admission::new(&bounds, &terms),
             publisher,
             // Its broker is in this process and never away.
             spool: None,
@@ -206,7 +217,12 @@ impl Server {
             bounds,
             events,
         };
-        let door = tokio::spawn(ingest::serve(self.public, Arc::new(door), stop.clone()));
+        let door = tokio::spawn(ingest::serve(
+            self.public,
+            Arc::new(door),
+            tls,
+            stop.clone(),
+        ));
 
         tokio::select! {
             ready = broker.ready() => ready?,

@@ -5,8 +5,9 @@ use crate::queues::all_drained;
 use crate::raw::Raw;
 use crate::usage::Usage;
 use chaos::sender::{Answers, Event, Flow};
-use chaos::system::{Corner, Node, Servers, audit};
+use chaos::system::{Corner, Node, Servers, audit, serve};
 use reqwest::StatusCode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -95,6 +96,29 @@ async fn a_door_without_descriptors_takes_events_again_once_it_has_some() {
     audit(&corner.servers.books(), &flow.stop().await).await;
     all_drained(corner.vhost.management(), corner.vhost.name()).await;
     before.is_again_that_of(&ingest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_door_makes_room_for_its_connections_where_the_shell_has_left_it_little() {
+    let ours = getrlimit(Resource::Nofile);
+    let little = Rlimit {
+        current: Some(512),
+        maximum: ours.maximum,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    // Inherited at the start; given back for whoever comes after us.
+    setrlimit(Resource::Nofile, little).unwrap();
+    let (node, _books) = serve(folder.path()).await;
+    setrlimit(Resource::Nofile, ours).unwrap();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", node.running.pid()));
+    let limits = limits.unwrap();
+    let files = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"));
+    let mut files = files.unwrap().split_whitespace();
+    let (soft, hard) = (files.next().unwrap(), files.next().unwrap());
+    let is_enough = |limit: &str| limit.parse().is_ok_and(|limit: u64| limit > 8_192);
+    assert!(is_enough(soft) || soft == hard, "{limits}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod admission;
 mod alarms;
 mod claims;
 mod control;
@@ -37,7 +38,10 @@ mod schemes;
 mod secrecy;
 mod serve;
 mod skew;
+mod slow;
+mod smuggling;
 mod spool;
+mod tls;
 mod usage;
 mod waiting;
 mod walk;

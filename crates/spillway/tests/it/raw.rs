@@ -60,6 +60,14 @@ impl Raw {
         Some(status.parse().unwrap())
     }
 
+    /// Everything the door says until it hangs up.
+    pub async fn answer(&mut self) -> String {
+        let mut answer = Vec::new();
+        let read = timeout(PATIENCE, self.0.read_to_end(&mut answer)).await;
+        read.expect("the door does not hang up").unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
     /// Reads until the door has hung up.
     pub async fn is_closed(&mut self) {
         let mut bytes = [0; 4096];

@@ -58,6 +58,11 @@ fn every_invariant_names_a_test_that_exists() {
 }
 
 #[test]
+fn every_attack_names_a_test_that_exists() {
+    check("docs/security.md", "## Hostile input");
+}
+
+#[test]
 fn the_readme_is_short_and_starts_with_the_command() {
     let readme = read("README.md");
     assert!(readme.split_whitespace().count() <= 1_200);
