@@ -256,8 +256,13 @@ impl<L: Ledger, H: Handler> Worker<L, H> {
                 before: None,
             });
         }
-        let (ready, (decided, suspects), ()) =
-            tokio::join!(self.make_ready(second), self.decide(ready, stop), before);
+        let ((decided, suspects), (), ready) = tokio::join!(
+            // The ledger is asked first: it works while the processor is ours.
+            biased;
+            self.decide(ready, stop),
+            before,
+            self.make_ready(second)
+        );
         self.try_suspects(suspects, stop).await;
         Some(Ahead {
             ready,

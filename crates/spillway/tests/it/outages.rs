@@ -315,7 +315,7 @@ async fn a_database_that_is_away_for_long_costs_no_event_an_attempt() {
 }
 
 /// The default of `worker.prefetch`.
-const PREFETCH: u64 = 512;
+const PREFETCH: u64 = 1024;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn above_the_backlog_the_door_refuses_and_what_is_inside_goes_on() {
