@@ -226,7 +226,9 @@ impl Pen {
 
     fn marks(&mut self, figure: &Figure, time: &Scale, top: f64, bottom: f64) {
         let mut free = f64::MIN;
-        for mark in &figure.marks {
+        let mut marks: Vec<_> = figure.marks.iter().collect();
+        marks.sort_by(|one, other| one.at.total_cmp(&other.at));
+        for mark in marks {
             let x = time.place(mark.at);
             self.push(format_args!(
                 "<line class=\"mark-line\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{:.1}\" y2=\"{bottom}\"/>",

@@ -164,8 +164,8 @@ fn picture(outcome: &Outcome, alert: &Alert) -> Figure {
     let (from, _) = window(outcome);
     let mut picture = loadtest::figure(outcome);
     for (at, what) in [
-        (alert.fired_at(), "the page fires"),
-        (alert.cleared_at(), "and clears"),
+        (alert.fired_at(), "page fires"),
+        (alert.cleared_at(), "page clears"),
     ] {
         if let Some(at) = at {
             picture = picture.mark(at - from, what);

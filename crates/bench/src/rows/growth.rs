@@ -14,13 +14,17 @@ pub async fn measure(lab: &Lab) -> Result<Row> {
     let (events, rows) = lab.choose((300_000, 10_000_000), (20_000, 50_000));
     let empty = lab.corner(true).await?;
     let waiting = fill(&empty, events).await?;
+    let before = Wal::of(&empty).await?;
     let without = drain(lab, &empty, waiting).await?.events_per_second;
+    let wal_without = Wal::of(&empty).await?.since(&before, waiting);
     drop(empty);
     let grown = lab.corner(true).await?;
     grown.migrate().await?;
     grow(&grown, rows, MONTH_DAYS).await?;
     let waiting = fill(&grown, events).await?;
+    let before = Wal::of(&grown).await?;
     let with = drain(lab, &grown, waiting).await?.events_per_second;
+    let wal_with = Wal::of(&grown).await?.since(&before, waiting);
     Ok(Row {
         asked: format!("{SHARE_LEAST} × the rate with none"),
         reached: format!("{:.2} × ({})", with / without, per_second(with)),
@@ -30,8 +34,37 @@ pub async fn measure(lab: &Lab) -> Result<Row> {
             figure("events that were drained", events.to_string()),
             figure("with no rows", per_second(without)),
             figure("with them", per_second(with)),
+            figure("written ahead for an event, with no rows", wal_without),
+            figure("written ahead for an event, with them", wal_with),
         ],
     })
+}
+
+/// What the server has written ahead since it started.
+struct Wal {
+    whole_pages: f64,
+    bytes: f64,
+}
+
+impl Wal {
+    async fn of(corner: &Corner) -> Result<Self> {
+        let client = corner.database.connect().await?;
+        let sql = "SELECT wal_fpi::float8, wal_bytes::float8 FROM pg_stat_wal";
+        let row = client.query_one(sql, &[]).await?;
+        Ok(Self {
+            whole_pages: row.get(0),
+            bytes: row.get(1),
+        })
+    }
+
+    fn since(&self, before: &Self, events: u64) -> String {
+        let an_event = |now: f64, before: f64| (now - before) / events as f64;
+        format!(
+            "{:.0} bytes, {:.2} whole pages",
+            an_event(self.bytes, before.bytes),
+            an_event(self.whole_pages, before.whole_pages)
+        )
+    }
 }
 
 /// Rows from so many days ago on: keys all over the index, times one after the other.
