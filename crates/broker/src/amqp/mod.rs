@@ -38,6 +38,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::warn;
 
 /// The client side of a RabbitMQ. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -73,6 +74,7 @@ impl Broker {
     }
 
     fn on(link: impl FnOnce(Readiness) -> Link) -> Self {
+        make_runtime_of_client();
         let readiness = Readiness::default();
         let link = Arc::new(link(readiness.clone()));
         let settings = &link.settings;
@@ -157,5 +159,16 @@ impl Broker {
     pub(crate) async fn stopped(&self) {
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+/// The client's own threads are outside our runtime, and make one of their own when they first close a connection. Made
+/// at a moment without file descriptors it fails for as long as the process lives, and each later close panics. So it is
+/// made at the start, when there are some.
+fn make_runtime_of_client() {
+    let outside = std::thread::spawn(|| drop(async_compat::Compat::new(())));
+    if outside.join().is_err() {
+        warn!(
+            "the broker's client could not make its runtime: lost connections will be reported as panics"
+        );
     }
 }

@@ -95,6 +95,7 @@ async fn a_door_without_descriptors_takes_events_again_once_it_has_some() {
     drop(hoarded);
     audit(&corner.servers.books(), &flow.stop().await).await;
     all_drained(corner.vhost.management(), corner.vhost.name()).await;
+    assert!(!ingest.running.output().contains("panicked"));
     before.is_again_that_of(&ingest).await;
 }
 
