@@ -62,34 +62,49 @@ pub(crate) async fn read(
     })
 }
 
-/// A body in one piece is taken as it is. Of one in many, each is copied: to keep a list of them costs a sender who
-/// makes them of one byte nothing, and us a hundred times what was counted.
+/// A piece below this is copied: kept as it is, it would hold on to a buffer much larger than what was counted.
+const PIECE_LEAST_BYTES: usize = 4096;
+
+/// Pieces are put together once all are there. To grow a buffer meanwhile would take every size on the way to it, also
+/// for a body that is then refused.
 async fn collect(
     mut incoming: Incoming,
     max_bytes: usize,
     room: &Room,
 ) -> Result<(Bytes, ForBytes), Refused> {
-    let (mut whole, mut held) = (Bytes::new(), ForBytes::default());
-    let mut pieces = BytesMut::new();
+    let (mut pieces, mut held) = (Vec::<Bytes>::new(), ForBytes::default());
+    let (mut crumbs, mut length) = (BytesMut::new(), 0);
     while let Some(frame) = incoming.frame().await {
         // Trailers are nothing to us.
         let Ok(piece) = frame.map_err(|_| Refused::BrokenBody)?.into_data() else {
             continue;
         };
-        if whole.len() + pieces.len() + piece.len() > max_bytes {
+        length += piece.len();
+        if length > max_bytes {
             return Err(Refused::TooLarge);
         }
         room.take_bytes(&mut held, piece.len())?;
-        if whole.is_empty() && pieces.is_empty() {
-            whole = piece;
-        } else {
-            pieces.extend_from_slice(&std::mem::take(&mut whole));
-            pieces.extend_from_slice(&piece);
+        // The first is most often all there is.
+        let is_first = pieces.is_empty() && crumbs.is_empty();
+        if !is_first && piece.len() < PIECE_LEAST_BYTES {
+            crumbs.extend_from_slice(&piece);
+            if crumbs.len() >= PIECE_LEAST_BYTES {
+                pieces.push(crumbs.split().freeze());
+            }
+            continue;
         }
+        if !crumbs.is_empty() {
+            pieces.push(crumbs.split().freeze());
+        }
+        pieces.push(piece);
     }
-    if !pieces.is_empty() {
-        whole = pieces.freeze();
+    if !crumbs.is_empty() {
+        pieces.push(crumbs.freeze());
     }
+    let whole = match pieces.as_slice() {
+        [only] => only.clone(),
+        several => several.concat().into(),
+    };
     Ok((whole, held))
 }
 
