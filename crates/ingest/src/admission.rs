@@ -44,6 +44,11 @@ impl Admission {
         }
     }
 
+    /// Whether this is one of our own proxies.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        self.callers.trusts(peer)
+    }
+
     /// Whether the source may send from there.
     pub(crate) fn check_address(
         &self,

@@ -23,6 +23,11 @@ impl Callers {
         }
     }
 
+    /// Whether this is a trusted proxy.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> bool {
+        any_contains(&self.proxies, peer.to_canonical())
+    }
+
     /// The caller's address; none where a trusted proxy has handed on something that is no address.
     pub(crate) fn address(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
         let Some(header) = &self.header else {

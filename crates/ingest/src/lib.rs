@@ -18,6 +18,7 @@ mod seal;
 mod server;
 mod spooling;
 mod store;
+mod timed;
 mod tls;
 
 pub use admission::Admission;

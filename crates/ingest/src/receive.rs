@@ -39,9 +39,16 @@ pub struct Door {
     pub events: Events,
 }
 
+/// What a request is told.
+pub(crate) struct Answer {
+    pub(crate) reply: Reply,
+    /// Whether its signature was good, whatever became of it then.
+    pub(crate) is_verified: bool,
+}
+
 impl Door {
     /// Takes a request and answers it. Never fails: every refusal is an answer.
-    pub(crate) async fn receive(&self, peer: IpAddr, request: Request<Incoming>) -> Reply {
+    pub(crate) async fn receive(&self, peer: IpAddr, request: Request<Incoming>) -> Answer {
         let started = Instant::now();
         let request_id = reply::request_id(request.headers());
         let source = self.source(request.uri());
@@ -52,11 +59,13 @@ impl Door {
         let source = source.map(|(source, _)| source);
         self.events
             .answered(source, &request_id, &taken, started.elapsed());
-        match taken {
+        let is_verified = taken.as_ref().map_or_else(Refused::is_verified, |_| true);
+        let reply = match taken {
             Ok((id, Stored::Queued(proof))) => reply::queued(&id, &request_id, proof),
             Ok((id, Stored::Spooled(proof))) => reply::spooled(&id, &request_id, proof),
             Err(why) => reply::problem(&why, &request_id),
-        }
+        };
+        Answer { reply, is_verified }
     }
 
     async fn take(

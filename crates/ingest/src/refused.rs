@@ -138,6 +138,11 @@ impl Refused {
         }
     }
 
+    /// Whether its signature was good, and only the event's way to the broker was not.
+    pub(crate) fn is_verified(&self) -> bool {
+        matches!(self, Self::Unconfirmed(_) | Self::Unspooled(_))
+    }
+
     /// What the operator reads, who has to know which network is missing in `allow_from`, or which proxy is not
     /// trusted.
     pub(crate) fn reason(self) -> Cow<'static, str> {

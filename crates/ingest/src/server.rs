@@ -1,15 +1,17 @@
 //! Connections: accepted within bounds, served one by one, drained at the end.
 
 use crate::Door;
+use crate::receive::Answer;
 use crate::refused::Refused;
 use crate::reply;
+use crate::timed::{Pace, Timed};
 use crate::tls::Tls;
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use ops::config::IngestConfig;
 use std::convert::Infallible;
@@ -40,7 +42,7 @@ pub async fn serve(
     tls: Option<Tls>,
     stop: CancellationToken,
 ) {
-    let protocol = protocol(&door.bounds);
+    let protocol = protocol();
     let connections = Arc::new(Semaphore::new(
         door.bounds.connections_max.min(Semaphore::MAX_PERMITS),
     ));
@@ -106,7 +108,17 @@ impl Connection {
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let (door, peer) = (self.door, self.peer);
-        let service = service_fn(move |request| answer(door.clone(), peer, request));
+        let pace = Arc::new(Pace::new(door.admission.trusts(peer)));
+        let stream = Timed::new(stream, pace.clone(), &door.bounds);
+        let service = service_fn(move |request| {
+            let (door, pace) = (door.clone(), pace.clone());
+            async move {
+                pace.begin();
+                let Answer { reply, is_verified } = answer(&door, peer, request).await;
+                pace.end(is_verified);
+                Ok::<_, Infallible>(reply)
+            }
+        });
         let served = self
             .protocol
             .serve_connection(TokioIo::new(stream), service);
@@ -147,29 +159,27 @@ fn hang_up_where_answers_wait(stream: &TcpStream, after: Duration) {
     let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds);
 }
 
-fn protocol(bounds: &IngestConfig) -> http1::Builder {
+fn protocol() -> http1::Builder {
     let mut protocol = http1::Builder::new();
     protocol
-        // Without a timer the header timeout is silently off.
-        .timer(TokioTimer::new())
-        .header_read_timeout(bounds.header_read_timeout)
+        // The stream has the timers.
+        .header_read_timeout(None)
         .max_headers(HEADERS_MAX)
         .max_header_size(HEAD_MAX_BYTES)
         .max_buf_size(BUFFER_MAX_BYTES);
     protocol
 }
 
-async fn answer(
-    door: Arc<Door>,
-    peer: IpAddr,
-    request: Request<Incoming>,
-) -> Result<reply::Reply, Infallible> {
+async fn answer(door: &Door, peer: IpAddr, request: Request<Incoming>) -> Answer {
     // A panic must not take the connection's other requests with it.
-    let reply = AssertUnwindSafe(door.receive(peer, request))
+    let answer = AssertUnwindSafe(door.receive(peer, request))
         .catch_unwind()
         .await;
-    Ok(reply.unwrap_or_else(|_| {
+    answer.unwrap_or_else(|_| {
         door.events.panicked();
-        reply::problem(&Refused::Defect, &reply::request_id(&HeaderMap::new()))
-    }))
+        Answer {
+            reply: reply::problem(&Refused::Defect, &reply::request_id(&HeaderMap::new())),
+            is_verified: false,
+        }
+    })
 }

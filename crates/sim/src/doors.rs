@@ -183,6 +183,7 @@ fn bounds() -> IngestConfig {
         answer_deadline: Duration::from_millis(800),
         body_max_bytes: 1_048_576,
         header_read_timeout: Duration::from_secs(5),
+        keep_alive_timeout: Duration::from_secs(75),
         body_read_timeout: Duration::from_secs(10),
         connections_max: 8_192,
         requests_max: 2_048,

@@ -135,13 +135,18 @@ pub struct IngestConfig {
     /// The largest body. Providers stay under 256 KiB; the broker's own limit is 16 MiB.
     #[config(default = 1_048_576)]
     pub body_max_bytes: usize,
-    /// From accepting a connection, or the last answer on it, to the end of a request's head.
+    /// From accepting a connection, or the first byte of a later request, to the end of its head.
     #[config(default = "5s", deserialize_with = humantime_serde::deserialize)]
     pub header_read_timeout: Duration,
+    /// For how long a connection may rest between two requests. Longer than whoever connects keeps it: a balancer that
+    /// sends a request just as we hang up answers 502 for us. 60 s are usual there. Only a peer that has sent a good
+    /// signature on it, or a trusted proxy, has this long; others have `header_read_timeout`.
+    #[config(default = "75s", deserialize_with = humantime_serde::deserialize)]
+    pub keep_alive_timeout: Duration,
     /// From the head to the last byte of the body.
     #[config(default = "10s", deserialize_with = humantime_serde::deserialize)]
     pub body_read_timeout: Duration,
-    /// Open connections; above it the kernel's backlog waits. Whoever says nothing holds one for
+    /// Open connections; above it the kernel's backlog waits. A stranger who says nothing holds one for
     /// `header_read_timeout`, so this many silent senders every five seconds are what it takes to keep others waiting;
     /// each costs some 22 kB.
     #[config(default = 8192)]

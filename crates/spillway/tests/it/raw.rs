@@ -60,6 +60,18 @@ impl Raw {
         Some(status.parse().unwrap())
     }
 
+    /// The status of the next answer, once its whole body is there, which ends like every JSON object.
+    pub async fn reply(&mut self) -> Option<u16> {
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}") {
+            let read = timeout(PATIENCE, self.0.read_buf(&mut answer)).await;
+            if read.expect("the door neither answers nor hangs up").ok()? == 0 {
+                return None;
+            }
+        }
+        Some(String::from_utf8_lossy(&answer[9..12]).parse().unwrap())
+    }
+
     /// Everything the door says until it hangs up.
     pub async fn answer(&mut self) -> String {
         let mut answer = Vec::new();

@@ -194,6 +194,35 @@ async fn five_thousand_slow_senders_cost_the_others_no_time_and_us_little_memory
     }
 }
 
+/// Two requests on one connection with a pause in between: the status of each.
+async fn with_a_pause(url: &str, event: &Event, pause: Duration) -> [Option<u16>; 2] {
+    let mut raw = Raw::connect(url).await;
+    raw.write(honest_head(event)).await;
+    raw.write(&event.body).await;
+    let first = raw.reply().await;
+    tokio::time::sleep(pause).await;
+    // Where the door has hung up, writing may fail or not.
+    raw.write(honest_head(event)).await;
+    raw.write(&event.body).await;
+    [first, raw.reply().await]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_sender_s_connection_rests_and_a_stranger_s_is_hung_up_on() {
+    let (node, _books, _folder) =
+        crate::admission::serve_as("[ingest]\nheader_read_timeout = \"1s\"", "").await;
+    let pause = Duration::from_secs(3);
+    let event = Event::payment("evt_rests");
+    let answers = with_a_pause(&node.url, &event, pause).await;
+    assert_eq!(answers, [Some(200), Some(200)]);
+    let forged = Event {
+        signature: event.signature.chars().rev().collect(),
+        ..event
+    };
+    let answers = with_a_pause(&node.url, &forged, pause).await;
+    assert_eq!(answers, [Some(403), None]);
+}
+
 /// It sends request after request, and reads none of the answers: they fill the buffers between us.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_reads_no_answers_is_hung_up_on() {
