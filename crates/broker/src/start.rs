@@ -26,7 +26,8 @@ pub enum BrokerUrl {
 pub struct Settings {
     /// How the program names itself on its connections, for the operator who looks at them.
     pub program: String,
-    /// Publishing connections. One connection is bounded by one thread of the client library.
+    /// Publishing connections. The client library gives each a thread. On two cores a second one cost a tenth of the
+    /// rate; one alone takes more events than two cores serve (`cargo xtask bench --only ingest-alone`).
     pub publish_connections: usize,
     /// Channels in each, one task each.
     pub channels_per_connection: usize,
@@ -45,8 +46,8 @@ impl Settings {
     pub fn of(program: impl Into<String>) -> Self {
         Self {
             program: program.into(),
-            publish_connections: 2,
-            channels_per_connection: 2,
+            publish_connections: 1,
+            channels_per_connection: 4,
             in_flight_max: 128,
             waiting_max: 256,
             settle_new_queues: Duration::from_secs(5),

@@ -169,6 +169,7 @@ fn spool_topology() -> Topology {
         sources: SourceFilter::All,
     };
     Topology {
+        sources: Vec::new(),
         pipelines: vec![pipeline],
         journal: None,
     }

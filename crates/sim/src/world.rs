@@ -226,6 +226,7 @@ fn topology() -> Topology {
         sources: SourceFilter::All,
     };
     Topology {
+        sources: vec!["default".parse().expect("a name of ours")],
         pipelines: vec![pipeline],
         journal: Some(Journal::default()),
     }

@@ -54,7 +54,6 @@ pub(super) async fn queues_exist(
 async fn declare_exchange(channel: &Channel, exchange: &Exchange) -> Result<(), OpenError> {
     let kind = match exchange.kind {
         ExchangeKind::Fanout => lapin::ExchangeKind::Fanout,
-        ExchangeKind::Topic => lapin::ExchangeKind::Topic,
         ExchangeKind::Direct => lapin::ExchangeKind::Direct,
     };
     let options = ExchangeDeclareOptions {

@@ -110,6 +110,7 @@ mod tests {
         };
         let only = SourceFilter::Only(vec!["stripe".parse().unwrap()]);
         let topology = Topology {
+            sources: Vec::new(),
             pipelines: vec![pipeline("payments", only.clone()), pipeline("audit", only)],
             journal: Some(Journal::default()),
         };

@@ -151,6 +151,7 @@ fn topology() -> Topology {
         sources: SourceFilter::All,
     };
     Topology {
+        sources: Vec::new(),
         pipelines: vec![pipeline],
         // An event enters the journal when it reaches the real broker.
         journal: None,

@@ -38,6 +38,7 @@ macro_rules! books {
             a_foreign_entry_is_handed_over_as_foreign,
             beside_a_writer_every_entry_is_read_once,
             several_readers_do_not_disturb_each_other,
+            a_pipeline_of_every_source_takes_each,
             without_a_journal_in_the_configuration_there_is_none_to_read,
             a_look_counts_what_waits,
             a_look_at_a_queue_that_is_not_there_says_which,
@@ -319,6 +320,48 @@ pub async fn several_readers_do_not_disturb_each_other<H: Books>() {
     entries.extend(rest(&mut slow).await);
     assert_eq!(entries, fast);
     session.stop().await;
+}
+
+/// `spillway.route` knows no patterns: each source is bound, also one that only another pipeline names.
+pub async fn a_pipeline_of_every_source_takes_each<H: Books>() {
+    let harness = H::new().await;
+    let pipeline = |name: &str, sources| broker::Pipeline {
+        name: name.parse().unwrap(),
+        sources,
+    };
+    let only = broker::SourceFilter::Only(vec!["stripe".parse().unwrap()]);
+    let topology = broker::Topology {
+        sources: vec!["default".parse().unwrap(), "github".parse().unwrap()],
+        pipelines: vec![
+            pipeline("every", broker::SourceFilter::All),
+            pipeline("audit", only),
+        ],
+        journal: None,
+    };
+    let (settings, stop) = (Settings::of("a program"), CancellationToken::new());
+    let settings = Settings {
+        settle_new_queues: Duration::ZERO,
+        ..settings
+    };
+    let broker = Broker::start(&harness.url(), &topology, settings, stop.clone()).unwrap();
+    timeout(DEADLINE, broker.ready()).await.unwrap().unwrap();
+    let publisher = broker.publisher();
+    becomes_up(&publisher).await;
+    for source in ["default", "stripe", "github"] {
+        let publishing = publisher.publish(Destination::Events, event(source, source));
+        let _confirmed = timeout(DEADLINE, publishing).await.unwrap().unwrap();
+    }
+    let mut every = broker.consumer(QueueName::main(&"every".parse().unwrap()), 64);
+    let taken = take(&mut every, 3).await;
+    let sources = taken
+        .iter()
+        .map(|delivery| envelope(delivery).source.as_str());
+    assert_eq!(sources.collect::<Vec<_>>(), ["default", "stripe", "github"]);
+    let mut audit = broker.consumer(QueueName::main(&"audit".parse().unwrap()), 64);
+    let delivery = take_one(&mut audit).await;
+    assert_eq!(envelope(&delivery).source.as_str(), "stripe");
+    stop.cancel();
+    timeout(DEADLINE, broker.stopped()).await.unwrap();
 }
 
 pub async fn without_a_journal_in_the_configuration_there_is_none_to_read<H: Books>() {

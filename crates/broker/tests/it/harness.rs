@@ -116,6 +116,7 @@ pub fn topology() -> Topology {
         sources: SourceFilter::Only(sources.iter().map(|name| name.parse().unwrap()).collect()),
     };
     Topology {
+        sources: Vec::new(),
         pipelines: vec![
             pipeline("payments", &["default", "stripe"]),
             pipeline("audit", &["stripe"]),

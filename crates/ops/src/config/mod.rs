@@ -466,7 +466,7 @@ fn scheme<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SchemeNam
 /// `[pipelines.NAME]`
 #[derive(Clone, Debug, Confique)]
 pub struct PipelineConfig {
-    /// Whose events it takes; `*` is every source.
+    /// Whose events it takes; `*` is every source of this configuration.
     #[config(default = ["*"])]
     pub sources: Vec<String>,
     /// What it does with them: `payments` is built in.

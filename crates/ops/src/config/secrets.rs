@@ -221,15 +221,19 @@ impl SourceConfig {
 pub fn with_default_source(config: &Config) -> BTreeMap<SourceName, SourceConfig> {
     let mut sources = config.sources.clone();
     if std::env::var_os(WEBHOOK_SECRET).is_some() {
-        let default: SourceName = "default".parse().expect("a name of ours");
         let none = || SourceConfig::of(Vec::new());
-        let secrets = &mut sources.entry(default).or_insert_with(none).secrets;
+        let secrets = &mut sources.entry(default_source()).or_insert_with(none).secrets;
         let reference = SecretRef::Env(WEBHOOK_SECRET.to_owned());
         if !secrets.contains(&reference) {
             secrets.push(reference);
         }
     }
     sources
+}
+
+/// Whose events come to `/webhook`.
+pub(super) fn default_source() -> SourceName {
+    "default".parse().expect("a name of ours")
 }
 
 fn shared_secrets<'a>(

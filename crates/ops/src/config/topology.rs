@@ -1,5 +1,6 @@
 //! The topology a configuration asks for. Every program declares the same.
 
+use super::secrets::default_source;
 use super::{BrokerConfig, Config, JournalConfig};
 use broker::{Journal, Pipeline, Settings, SourceFilter, Topology};
 
@@ -9,7 +10,10 @@ pub fn topology(config: &Config) -> Topology {
         name: name.clone(),
         sources: filter(&pipeline.sources),
     });
+    // With a secret in the environment the door serves `default` without a word about it here.
+    let default = (!config.sources.contains_key(&default_source())).then(default_source);
     Topology {
+        sources: config.sources.keys().cloned().chain(default).collect(),
         pipelines: pipelines.collect(),
         journal: journal(&config.journal),
     }

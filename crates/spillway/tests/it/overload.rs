@@ -103,6 +103,7 @@ fn event(number: usize) -> Envelope {
 
 async fn publisher_through(proxy: &Proxy, stop: &CancellationToken) -> Publisher {
     let topology = Topology {
+        sources: vec!["default".parse().unwrap()],
         pipelines: vec![Pipeline {
             name: "payments".parse().unwrap(),
             sources: SourceFilter::All,

@@ -25,6 +25,7 @@ impl Retrier {
     async fn start(broker: &RabbitMq) -> Self {
         let pipeline: PipelineName = "payments".parse().unwrap();
         let topology = Topology {
+            sources: vec!["default".parse().unwrap()],
             pipelines: vec![Pipeline {
                 name: pipeline.clone(),
                 sources: SourceFilter::All,

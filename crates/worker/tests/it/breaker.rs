@@ -126,6 +126,7 @@ impl Bench {
     pub(crate) fn new() -> Self {
         sim::clock::start();
         let topology = Topology {
+            sources: vec!["default".parse().unwrap()],
             pipelines: vec![Pipeline {
                 name: pipeline(),
                 sources: SourceFilter::All,

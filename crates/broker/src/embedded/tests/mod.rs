@@ -36,6 +36,7 @@ fn topology(journal: Option<Journal>) -> Topology {
     };
     let stripe = SourceFilter::Only(vec!["stripe".parse().unwrap()]);
     Topology {
+        sources: Vec::new(),
         pipelines: vec![
             pipeline("payments", SourceFilter::All),
             pipeline("audit", stripe),
