@@ -50,7 +50,7 @@ pub enum LaneState {
     Blocked = 2,
 }
 
-/// A lane in which fewer wait for the next burst takes whatever comes. At 5,000 events a second some ten do.
+/// A lane in which fewer wait takes whatever comes: as many as a busy task finds when its turn comes.
 const QUIET_BELOW: usize = 16;
 
 /// Hands events to the broker. Cheap to clone.
@@ -177,7 +177,7 @@ impl Publisher {
     }
 
     /// The lane to try first: the first of those that are up and keep nobody waiting long, so that a quiet
-    /// door's events share one channel's bursts. What the broker pays for an event at 5,000 a second is among
+    /// door's events share one channel, and are confirmed together. What the broker pays for an event at 5,000 a second is among
     /// the figures of `cargo xtask bench --only ack-latency`.
     fn first(&self) -> usize {
         let is_quiet = |lane: &Lane| lane.state() == LaneState::Up && lane.waiting() < QUIET_BELOW;
@@ -200,7 +200,7 @@ impl Publisher {
 }
 
 impl Lane {
-    /// How many wait for the next burst.
+    /// How many wait for room on the channel.
     fn waiting(&self) -> usize {
         self.requests.max_capacity() - self.requests.capacity()
     }

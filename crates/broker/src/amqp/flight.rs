@@ -1,21 +1,16 @@
 //! What one channel has published and the broker has not confirmed.
 //!
-//! Events set out in bursts: what has come while the bursts before were on their way goes together. A broker
-//! handles twenty events that come at once for little more than it handles one: one read of its socket, one
-//! append to its log, one fsync, one confirm. While nothing is on its way an event sets out at once, so a
-//! quiet door is as quick as it can be.
+//! An event sets out as soon as it comes, while fewer than the bound are on their way. To hold some back so that more go
+//! together saves the broker nothing: what comes while the client library writes is written together anyway. Measured
+//! with two such bursts at most: at 5,000 events a second 144 µs of the broker for each against 146, and at 20,000 a
+//! twentieth more.
 
 use crate::{PublishError, PublishRequest};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use std::collections::VecDeque;
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// Bursts on their way at once: one that the broker stores while the next is on its way to it. What the broker
-/// pays for an event then is among the figures of `cargo xtask bench --only ingest-alone`.
-const BURSTS_MAX: usize = 2;
 
 /// For how long the last confirm tells how long the next one will take. After a second without any the
 /// broker may be quick again.
@@ -33,10 +28,6 @@ pub(super) enum Outcome {
 pub(super) struct Flight<F> {
     confirms: FuturesUnordered<F>,
     in_flight_max: usize,
-    launched: u64,
-    landed: u64,
-    /// How many were launched by the end of each burst that is on its way.
-    bursts: VecDeque<u64>,
     /// When the broker last gave a sign, or could first be expected to.
     progress: Instant,
     /// How long the last confirm took.
@@ -49,9 +40,6 @@ impl<F: Future<Output = Outcome>> Flight<F> {
         Self {
             confirms: FuturesUnordered::new(),
             in_flight_max,
-            launched: 0,
-            landed: 0,
-            bursts: VecDeque::with_capacity(BURSTS_MAX),
             progress: Instant::now(),
             confirm_takes: Duration::ZERO,
         }
@@ -63,19 +51,15 @@ impl<F: Future<Output = Outcome>> Flight<F> {
 
     /// How many may set out now.
     pub(super) fn room(&self) -> usize {
-        if self.bursts.len() < BURSTS_MAX {
-            self.in_flight_max.saturating_sub(self.confirms.len())
-        } else {
-            0
-        }
+        self.in_flight_max.saturating_sub(self.confirms.len())
     }
 
-    /// Publishes a burst. What would be confirmed too late is refused instead: a queue of requests that wait
+    /// Publishes what has come. What would be confirmed too late is refused instead: a queue of requests that wait
     /// longer than their senders do would otherwise be published one by one, each too late, for as long as
     /// it stays full.
     pub(super) fn launch(
         &mut self,
-        burst: impl Iterator<Item = PublishRequest>,
+        requests: impl Iterator<Item = PublishRequest>,
         publish: impl Fn(PublishRequest) -> F,
     ) {
         let now = Instant::now();
@@ -85,18 +69,15 @@ impl<F: Future<Output = Outcome>> Flight<F> {
             }
             self.progress = now;
         }
-        for request in burst {
+        for request in requests {
             // One alone is tried whatever the last one took, or nobody would learn that the broker is
             // quick again.
             if !self.is_empty() && request.is_late(now, self.confirm_takes) {
                 request.refuse(PublishError::Overloaded);
             } else {
                 self.confirms.push(publish(request));
-                self.launched += 1;
             }
         }
-        self.bursts.push_back(self.launched);
-        self.forget_bursts();
     }
 
     /// Waits for a confirm, and takes every other one that has come with it. False when the session is over.
@@ -108,10 +89,8 @@ impl<F: Future<Output = Outcome>> Flight<F> {
                 Outcome::Settled(took) => self.confirm_takes = took,
                 Outcome::SessionOver => return false,
             }
-            self.landed += 1;
             confirm = self.confirms.next().now_or_never().flatten();
         }
-        self.forget_bursts();
         true
     }
 
@@ -123,12 +102,5 @@ impl<F: Future<Output = Outcome>> Flight<F> {
     /// Whether something is on its way and nothing was confirmed for so long.
     pub(super) fn is_stuck_for(&self, patience: Duration) -> bool {
         !self.is_empty() && self.progress.elapsed() > patience
-    }
-
-    /// Confirms may overtake each other; as many as a burst has is what counts.
-    fn forget_bursts(&mut self) {
-        while self.bursts.front().is_some_and(|end| *end <= self.landed) {
-            self.bursts.pop_front();
-        }
     }
 }
