@@ -157,7 +157,7 @@ pub async fn in_turn(
 }
 
 /// The middle one of what the rounds say.
-pub fn median(rounds: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
+pub fn median<R>(rounds: &[R], of: impl Fn(&R) -> f64) -> f64 {
     let mut values: Vec<f64> = rounds.iter().map(of).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

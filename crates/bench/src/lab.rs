@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 use std::path::PathBuf;
 use std::time::Duration;
 use testkit::{
-    Database, Postgres, Program, RabbitMq, Redis, Running, Vhost, free_port, wait_within,
+    Database, PRODUCTION_SETTINGS, Postgres, Program, RabbitMq, Redis, Running, Vhost, free_port,
+    wait_within,
 };
 
 /// What senders sign with here.
@@ -45,10 +46,13 @@ const FAREWELL: Duration = Duration::from_secs(60);
 
 impl Lab {
     pub async fn start(quick: bool, ceiling: Option<PathBuf>) -> Result<Self> {
-        println!("starting RabbitMQ, Postgres (fsync=on, synchronous_commit=on) and Redis");
+        println!(
+            "starting RabbitMQ, Postgres ({}) and Redis",
+            PRODUCTION_SETTINGS.join(", ")
+        );
         let (rabbitmq, postgres, redis) = tokio::join!(
             RabbitMq::start_as_in_production(),
-            Postgres::start_durable(),
+            Postgres::start_as_in_production(),
             Redis::start()
         );
         Ok(Self {

@@ -4,6 +4,7 @@ use crate::lab::Lab;
 use anyhow::Result;
 use std::fs;
 use std::process::Command;
+use testkit::PRODUCTION_SETTINGS;
 
 /// Lines for the head of the results.
 pub async fn describe(lab: &Lab) -> Result<Vec<String>> {
@@ -37,8 +38,9 @@ pub async fn describe(lab: &Lab) -> Result<Vec<String>> {
             text("erlang_version")
         ),
         format!(
-            "{}, `fsync=on`, `synchronous_commit=on`, else as it is installed",
-            output("postgres --version", &[])
+            "{}, `{}`, else as it is installed",
+            output("postgres --version", &[]),
+            PRODUCTION_SETTINGS.join("`, `")
         ),
         format!(
             "{}, without persistence",

@@ -210,15 +210,6 @@ impl Topology {
         self.sources.iter().chain(named).collect()
     }
 
-    /// Where the door publishes: `spillway.events`, or straight to what lies behind it where that is all there is.
-    pub fn events(&self) -> &'static str {
-        if self.journal.is_some() {
-            Self::EVENTS
-        } else {
-            Self::ROUTE
-        }
-    }
-
     /// Every pipeline's main queue.
     pub fn main_queues(&self) -> Vec<QueueName> {
         let main = |pipeline: &Pipeline| QueueName::main(&pipeline.name);

@@ -33,7 +33,7 @@ pub use cluster::Cluster;
 pub use leash::Leash;
 pub use management::Management;
 pub use ports::free_port;
-pub use postgres::{Postgres, is_root};
+pub use postgres::{PRODUCTION_SETTINGS, Postgres, is_root};
 pub use program::{Program, Running};
 pub use prometheus::Prometheus;
 pub use proxy::{Proxy, Way};

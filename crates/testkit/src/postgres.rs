@@ -29,9 +29,19 @@ pub struct Postgres {
 enum Durability {
     /// No: the operating system's memory survives a killed server, and tests are quicker.
     Fast,
-    /// Yes, as in production.
+    /// Yes.
     Durable,
+    /// Yes, with the memory and the log of a server that has rows by the million.
+    AsInProduction,
 }
+
+/// What operators are told to set (`docs/capacity.md`). As it is installed, Postgres has memory for a machine of 1 GB.
+pub const PRODUCTION_SETTINGS: [&str; 4] = [
+    "fsync=on",
+    "synchronous_commit=on",
+    "shared_buffers=4GB",
+    "max_wal_size=8GB",
+];
 
 impl Postgres {
     /// Whether the server's programs are on this machine.
@@ -55,6 +65,14 @@ impl Postgres {
     /// When it is not installed or does not start; the error quotes its log.
     pub async fn start_durable() -> Result<Self> {
         Self::start_with(Durability::Durable).await
+    }
+
+    /// The same with what a server in production is given. For measurements.
+    ///
+    /// # Errors
+    /// When it is not installed or does not start; the error quotes its log.
+    pub async fn start_as_in_production() -> Result<Self> {
+        Self::start_with(Durability::AsInProduction).await
     }
 
     async fn start_with(durability: Durability) -> Result<Self> {
@@ -153,6 +171,7 @@ impl Postgres {
         match self.durability {
             Durability::Fast => settings.extend(["fsync=off", "full_page_writes=off"]),
             Durability::Durable => settings.extend(["fsync=on", "synchronous_commit=on"]),
+            Durability::AsInProduction => settings.extend(PRODUCTION_SETTINGS),
         }
         settings
     }

@@ -104,7 +104,6 @@ impl Lane<'_> {
         // Made once: each would register with its token again for every event.
         let (mut ended, mut others_over) = (pin!(session.ended()), pin!(over.cancelled()));
         let mut stopping = pin!(link.stop.cancelled());
-        let events = link.topology.events();
         let mut condition = session.condition.clone();
         let mut flight = Flight::new(link.settings.in_flight_max);
         let mut come = Vec::new();
@@ -127,7 +126,7 @@ impl Lane<'_> {
                 // and queues the frames with nothing in between, so confirms cannot be mixed up.
                 count = lane.requests.recv_many(&mut come, room), if room > 0 => {
                     drained = count == 0;
-                    flight.launch(come.drain(..), |request| publish(&channel, events, request));
+                    flight.launch(come.drain(..), |request| publish(&channel, request));
                 }
                 _ = tick.tick() => {
                     if !blocked && flight.is_stuck_for(CONFIRM_TIMEOUT) {
@@ -165,10 +164,10 @@ fn state_under(condition: Condition) -> LaneState {
     }
 }
 
-async fn publish(channel: &Channel, events: &str, request: PublishRequest) -> Outcome {
+async fn publish(channel: &Channel, request: PublishRequest) -> Outcome {
     let started = Instant::now();
     let (exchange, key) = match &request.to {
-        Destination::Events => (events, request.envelope.source.as_str()),
+        Destination::Events => (Topology::EVENTS, request.envelope.source.as_str()),
         Destination::Queue(queue) => (Topology::DIRECT, queue.as_str()),
     };
     let options = BasicPublishOptions {
