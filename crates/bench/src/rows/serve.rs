@@ -9,7 +9,9 @@ use crate::results::Row;
 use anyhow::Result;
 use testkit::{Program, free_port};
 
-const RATE: f64 = 5_000.0;
+const RATE_LEAST: f64 = 5_000.0;
+/// Some more, so that what is accepted up to the last answer is no less.
+const OFFERED: &str = "5100";
 
 pub async fn measure(lab: &Lab) -> Result<Row> {
     let folder = tempfile::tempdir()?;
@@ -31,7 +33,7 @@ pub async fn measure(lab: &Lab) -> Result<Row> {
     let length = lab.choose("60s", "3s");
     let arguments = [
         "--rate",
-        "5000",
+        OFFERED,
         "--duration",
         length,
         "--data-dir",
@@ -61,7 +63,7 @@ pub async fn measure(lab: &Lab) -> Result<Row> {
             millis(p99),
             millis(drained)
         ),
-        held: rate >= RATE * 0.99 && p99 < 0.1 && drained < 2.0 && books_agree(&outcome),
+        held: rate >= RATE_LEAST && p99 < 0.1 && drained < 2.0 && books_agree(&outcome),
         figures,
     })
 }
