@@ -177,8 +177,8 @@ impl Publisher {
     }
 
     /// The lane to try first: the first of those that are up and keep nobody waiting long, so that a quiet
-    /// door's events share one channel, and are confirmed together. What the broker pays for an event at 5,000 a second is among
-    /// the figures of `cargo xtask bench --only ack-latency`.
+    /// door's events share one channel, and are confirmed together. What the broker pays for an event at 5,000
+    /// a second is among the figures of `cargo xtask bench --only ack-latency`.
     fn first(&self) -> usize {
         let is_quiet = |lane: &Lane| lane.state() == LaneState::Up && lane.waiting() < QUIET_BELOW;
         let quiet = self.lanes.iter().position(is_quiet);

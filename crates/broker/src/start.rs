@@ -26,8 +26,8 @@ pub enum BrokerUrl {
 pub struct Settings {
     /// How the program names itself on its connections, for the operator who looks at them.
     pub program: String,
-    /// Publishing connections. The client library gives each a thread. On two cores a second one cost a tenth of the
-    /// rate; one alone takes more events than two cores serve (`cargo xtask bench --only ingest-alone`).
+    /// Publishing connections. The client library gives each a thread, which one door does not use up on two cores:
+    /// with two it is slower there (`cargo xtask bench --only ingest-alone`, with one and with two).
     pub publish_connections: usize,
     /// Channels in each, one task each.
     pub channels_per_connection: usize,

@@ -161,6 +161,7 @@ impl Broker {
         self.tasks.wait().await;
     }
 }
+
 /// The client's own threads are outside our runtime, and make one of their own when they first close a connection. Made
 /// at a moment without file descriptors it fails for as long as the process lives, and each later close panics. So it is
 /// made at the start, when there are some.
